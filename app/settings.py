@@ -29,7 +29,8 @@ class Settings(BaseSettings):
     port: int = Field(3001, ge=0, le=65_535, description="Port to listen on.")
     api_key: SecretStr | None = Field(None, description="Callers send it as `Authorization: Bearer KEY` or X-API-Key.")
     cors_origins: Annotated[list[str], NoDecode] = Field(
-        default_factory=list, description="Comma-separated origins whose pages may call, such as https://app.example.com."
+        default_factory=list,
+        description="Comma-separated origins whose pages may call, such as https://app.example.com.",
     )
     max_body_bytes: int = Field(65_536, ge=1_024, description="Largest request body; a larger one is answered 413.")
 
@@ -38,9 +39,10 @@ class Settings(BaseSettings):
         None, description="redis://, rediss://, unix://; unset: Relink runs a redis-server of its own in DATA_DIR."
     )
     data_dir: Path = Field(Path("data"), description="Where the embedded Redis keeps its data.")
-    key_prefix: str = Field("relink", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="First part of every key in Redis.")
+    key_prefix: str = Field("relink", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="First part of all Redis keys.")
     auth_layout: AuthLayout = Field(
-        AuthLayout.HASH, description="How auth state lies in Redis: hash (one hash a session) or keys (one key a field)."
+        AuthLayout.HASH,
+        description="Auth state in Redis: hash (one hash a session) or keys (one key a field).",
     )
     redis_timeout: Seconds = Field(5, description="How long a request may wait for Redis before it is answered 503.")
 
@@ -50,14 +52,18 @@ class Settings(BaseSettings):
         None, pattern=r"^[0-9a-fA-F]{64}$", description="That server's trust root, 64 hex digits. Loopback URLs only."
     )
     whatsapp_version: str | None = Field(
-        None, pattern=r"^\d+\.\d+\.\d+$", description="WhatsApp Web version to report, when the built-in one is refused (405)."
+        None,
+        pattern=r"^\d+\.\d+\.\d+$",
+        description="WhatsApp Web version to report when the built-in one is refused (405).",
     )
     device_name: str = Field("Relink", min_length=1, max_length=40, description="What the phone lists the link as.")
     bridge_processes: int = Field(1, ge=1, le=64, description="Node processes that hold the sockets.")
 
     # Replicas
     replica_id: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="Name of this replica; unset: made from host name and chance."
+        None,
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="Name of this replica; unset: made from host name and chance.",
     )
     replica_ttl: Seconds = Field(6, description="A replica not heard of for so long is taken for dead.")
     max_sessions: int = Field(1_000, ge=1, description="Sessions that one replica takes at most.")
@@ -76,13 +82,15 @@ class Settings(BaseSettings):
     )
 
     # Reconnecting
-    backoff_base: Seconds = Field(1, description="First reconnect waits up to this long; each further one up to twice as long.")
+    backoff_base: Seconds = Field(
+        1, description="First reconnect waits up to this long; each further one up to twice that."
+    )
     backoff_cap: Seconds = Field(60, description="No reconnect waits longer than this.")
     resume_rate: float = Field(20, gt=0, description="Sessions a second that are resumed at boot or after a failover.")
 
     # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
-    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else JSON.")
+    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal.")
 
     @field_validator("cors_origins", mode="before")
     @classmethod

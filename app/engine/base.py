@@ -62,7 +62,7 @@ class EngineError(Exception):
 
 
 class StaleEpoch(Exception):
-    """The epoch of the socket is no longer that of the session. Nothing was read or written. The engine ends the socket."""
+    """The epoch of the socket is no longer the session's. Nothing was read or written; the engine ends the socket."""
 
 
 class SocketListener(Protocol):
@@ -91,7 +91,7 @@ class EngineSocket(Protocol):
         the listener hears nothing more."""
 
     async def pairing_code(self, phone: str) -> str:
-        """An eight-character code to type on the phone `phone` (digits only) instead of scanning. Raises EngineError."""
+        """An eight-character code to type on the phone `phone` (digits) instead of scanning. Raises EngineError."""
 
 
 class Engine(Protocol):
