@@ -59,7 +59,7 @@ ACTIONS: dict[str, str] = {
     "check_phone": "Open WhatsApp on the phone and look at what it says about the account.",
     "update": "Update Relink, or set WHATSAPP_VERSION to the present WhatsApp Web version, then start the session.",
     "unlink_on_phone": "If the phone still lists the device, remove it there: WhatsApp > Linked devices.",
-    "remove_passkey": "Remove the account's passkey (WhatsApp > Settings > Account > Passkeys), then start the session.",
+    "remove_passkey": "Remove the account's passkey (WhatsApp > Settings > Account > Passkeys), then start again.",
     "correct_request": "Correct the request; nothing was changed.",
     "send_api_key": "Send the API key: `Authorization: Bearer KEY`.",
     "allow_origin": "Add the page's origin to CORS_ORIGINS.",
