@@ -160,3 +160,8 @@ class Change:
     qr_in_ms: int | None = None
     clear: bool = False
     bump: bool = False
+
+
+class StaleEpoch(Exception):
+    """The epoch of the caller is no longer that of the session. Nothing was read or written; a socket that hears this
+    is to be closed."""

@@ -8,6 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.model import StaleEpoch
+
+__all__ = [
+    "Closed",
+    "Engine",
+    "EngineError",
+    "EngineEvent",
+    "EngineSocket",
+    "LoggedIn",
+    "Paired",
+    "PasskeyDemanded",
+    "QrOffered",
+    "SocketListener",
+    "StaleEpoch",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class QrOffered:
@@ -59,10 +75,6 @@ EngineEvent = QrOffered | Paired | LoggedIn | PasskeyDemanded | Closed
 
 class EngineError(Exception):
     """The engine could not do what was asked: it is gone, did not answer in time, or refused."""
-
-
-class StaleEpoch(Exception):
-    """The epoch of the socket is no longer the session's. Nothing was read or written; the engine ends the socket."""
 
 
 class SocketListener(Protocol):
