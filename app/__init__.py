@@ -1,8 +1,4 @@
 """Relink: links WhatsApp accounts and keeps them linked."""
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("relink")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+__version__ = "0.1.0"
+"""The one place that holds the version: the package metadata, `relink version` and the API read it from here."""

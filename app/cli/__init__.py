@@ -1,0 +1,14 @@
+"""The command line: `relink`, or `python -m app`. `relink --help` lists the commands, each with examples.
+
+`commands` holds what Typer needs (names, options, help); the modules beside it do the work and are imported when a
+command runs. Exit statuses are in `app.cli.errors`.
+"""
+
+import sys
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its status. `arguments` without the program's name; None: those of the process."""
+    from app.cli.root import run
+
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
