@@ -1,0 +1,15 @@
+-- Forget a session altogether: record, timeline and auth state. Whoever still holds a socket for it finds no record,
+-- and so is stale.
+--
+-- KEYS    see lib.lua
+-- ARGV    1 op
+-- Answer  see lib.lua, with the record as it was; 'ok' or 'unknown'
+
+local record = read_record()
+if not record then
+  return answer('unknown', nil)
+end
+clear_auth(record)
+redis.call('UNLINK', RECORD, TIMELINE)
+publish({ deleted = true, epoch = tonumber(record.epoch) })
+return answer('ok', record)
