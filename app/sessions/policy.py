@@ -12,6 +12,12 @@ from app.sessions.reasons import Reason
 MAX_UNLINKED_RETRIES = 3
 MAX_BAD_SESSION_RETRIES = 3
 
+MAX_RESTARTS = 5
+"""515 in a row that are believed; one follows each pairing, more are a server gone wrong."""
+
+LOGIN_FAILURE = "Connection Failure"
+"""Baileys' message (Socket/socket.js) when WhatsApp refuses a login; a removed device gives "Stream Errored (…)"."""
+
 QR_REFS_ENDED = "QR refs attempts ended"
 """Baileys' message (Socket/socket.js) for 408 when nobody scanned the last QR code."""
 
@@ -53,18 +59,18 @@ class Lost:
     """How a socket was lost, and of what session.
 
     code, message  as the engine reports them; `code` None: no code (network error)
-    logged_in      it was online when it was lost (a 401 then comes from the phone, else it refuses the login)
     linked         credentials of a link exist
     attempt        failed attempts in a row so far
     previous       the reason of the newest of them
+    restarts       sockets in a row that WhatsApp ended with 515, this one not counted
     """
 
     code: int | None
     message: str
-    logged_in: bool
     linked: bool
     attempt: int
     previous: str | None
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +90,11 @@ class Backoff:
         return int(ceiling * self.chance())
 
 
-_NEVER_RETRIED: dict[int, Decision] = {
+_NEVER_RETRIED: dict[int, Fail] = {
     403: Fail(Reason.BANNED, clear=False),
     405: Fail(Reason.CLIENT_OUTDATED, clear=False),
     411: Fail(Reason.MULTIDEVICE_MISMATCH, clear=True),
     440: Fail(Reason.REPLACED, clear=False),
-    515: Reopen(),
 }
 
 _RETRIED: dict[int | None, Reason] = {
@@ -104,7 +109,9 @@ _RETRIED: dict[int | None, Reason] = {
 def decide(lost: Lost, backoff: Backoff) -> Decision:
     """What follows from a socket lost like this."""
     if lost.code == 401:
-        return Clear(Reason.PHONE_LOGOUT if lost.logged_in else Reason.LOGIN_REFUSED)
+        return Clear(Reason.LOGIN_REFUSED if LOGIN_FAILURE in lost.message else Reason.PHONE_LOGOUT)
+    if lost.code == 515 and lost.restarts < MAX_RESTARTS:
+        return Reopen()
     if lost.code in _NEVER_RETRIED:
         return _NEVER_RETRIED[lost.code]
     if lost.code == 408 and not lost.linked and QR_REFS_ENDED in lost.message:

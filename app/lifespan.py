@@ -1,0 +1,148 @@
+"""Puts the service together, and takes it apart again in the right order.
+
+Everything is made here and handed on; nothing is made at import. Whatever part fails to come up, those before it are
+closed.
+"""
+
+import asyncio
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from app.engine.baileys import BaileysEngine
+from app.engine.base import Engine
+from app.errors import StoreUnavailable
+from app.model import DEFAULT_SESSION
+from app.sessions.claims import Claims
+from app.sessions.hub import Hub, Notice
+from app.sessions.replicas import Replicas
+from app.sessions.runner import Tools
+from app.sessions.service import SessionService
+from app.sessions.supervisor import Supervisor
+from app.sessions.timing import timing
+from app.settings import Settings
+from app.store.auth import RedisAuthStore
+from app.store.changes import Changes, Resubscribed
+from app.store.client import RedisClient, connect
+from app.store.embedded import embedded_redis
+from app.store.keys import Keys
+from app.store.replicas import ReplicaStore
+from app.store.sessions import SessionStore
+
+log = structlog.get_logger(__name__)
+
+CRASH_PAUSE_S = 1.0
+"""Before background work that failed is begun again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relink:
+    """The running service, for the faces in front of it."""
+
+    settings: Settings
+    service: SessionService
+    hub: Hub
+    engine: Engine
+    redis: RedisClient
+    store: SessionStore
+    replicas: Replicas
+    supervisor: Supervisor
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Relink]:
+    """The service, from ready to released. Raises StoreUnavailable, EngineError when a part does not come up.
+
+    On leaving: no new sessions, every socket closed and its session released for others to take, then the rest.
+    """
+    async with AsyncExitStack() as stack:
+        url = settings.redis_url or await stack.enter_async_context(embedded_redis(settings.data_dir))
+        redis = await stack.enter_async_context(connect(url, timeout=settings.redis_timeout))
+        await redis.ping()
+        keys = Keys(settings.key_prefix)
+        store = SessionStore(redis, keys)
+        registry = ReplicaStore(redis, keys)
+        engine = await stack.enter_async_context(BaileysEngine(settings))
+
+        hub = Hub()
+        supervisor = Supervisor(release_timeout=settings.shutdown_timeout)
+        name = settings.replica_id or f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
+        replicas = Replicas(name, registry, supervisor, ttl=settings.replica_ttl, max_sessions=settings.max_sessions)
+        times = timing(settings)
+        supervisor.use(
+            Tools(
+                replica=name,
+                store=store,
+                auth=RedisAuthStore(redis, keys, settings.auth_layout),
+                engine=engine,
+                hub=hub,
+                timing=times,
+                aside=supervisor.aside,
+            )
+        )
+        claims = Claims(
+            replicas=replicas, registry=registry, store=store, hub=hub, timing=times, rate=settings.resume_rate
+        )
+        service = SessionService(store=store, hub=hub, placement=replicas, timing=times, qr_wait=settings.qr_wait)
+
+        await replicas.beat()
+        await store.ensure(DEFAULT_SESSION)
+        stack.push_async_callback(_leave, replicas)
+        feed = partial(_feed, Changes(redis, keys), hub, supervisor)
+        await stack.enter_async_context(_background(changes=feed, heartbeat=replicas.run, claims=claims.run))
+        stack.push_async_callback(supervisor.close)
+        log.info("relink_ready", replica=name, redis="embedded" if settings.redis_url is None else "REDIS_URL")
+        yield Relink(
+            settings=settings,
+            service=service,
+            hub=hub,
+            engine=engine,
+            redis=redis,
+            store=store,
+            replicas=replicas,
+            supervisor=supervisor,
+        )
+        replicas.stop_accepting()
+
+
+@asynccontextmanager
+async def _background(**work: Callable[[], Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """Run each piece of work for as long as the service runs. One that fails is a bug: logged, and begun again."""
+
+    async def keep(name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+        while True:
+            try:
+                await run()
+            except Exception:
+                log.exception("background_work_failed", work=name)
+            await asyncio.sleep(CRASH_PAUSE_S)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(keep(name, run), name=name) for name, run in work.items()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _feed(changes: Changes, hub: Hub, supervisor: Supervisor) -> None:
+    """Pass on what other replicas write."""
+    async for change in changes:
+        if isinstance(change, Resubscribed):
+            hub.poke_all()
+            supervisor.wake_all()
+        else:
+            hub.publish(
+                Notice(change.id, (change.epoch, change.seq), change.owner, change.status, deleted=change.deleted)
+            )
+
+
+async def _leave(replicas: Replicas) -> None:
+    with suppress(StoreUnavailable):
+        await replicas.leave()

@@ -1,0 +1,168 @@
+"""This replica among the others: its heartbeat, and who runs a session that starts.
+
+There is no leader. A replica is alive while its heartbeat key is; which sessions it runs, their records say.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from pathlib import Path
+
+import structlog
+
+from app import __version__
+from app.errors import NoCapacity, StoreUnavailable
+from app.model import Record
+from app.sessions.supervisor import Supervisor
+from app.store.replicas import ReplicaStore, Worker
+
+log = structlog.get_logger(__name__)
+
+BEATS_PER_TTL = 3
+"""So that two heartbeats may be lost before a replica is taken for dead."""
+
+IMBALANCE = 10
+"""A session starts on the replica that was asked, unless another has so many fewer sessions: moving the work costs a
+notice through Redis, and the counts are a heartbeat old."""
+
+
+class Replicas:
+    """Membership of this replica, and placement. `run` beats until it is cancelled."""
+
+    def __init__(
+        self, name: str, registry: ReplicaStore, supervisor: Supervisor, *, ttl: float, max_sessions: int
+    ) -> None:
+        self.name = name
+        self._registry = registry
+        self._supervisor = supervisor
+        self._ttl = ttl
+        self._max_sessions = max_sessions
+        self._alive: list[Worker] = []
+        self._indexed: set[str] = set()
+        self._accepting = True
+        self._last_beat = 0.0
+        self._heard_since = 0.0
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two heartbeats."""
+        return self._ttl / BEATS_PER_TTL
+
+    @property
+    def alive(self) -> list[Worker]:
+        """The replicas that were alive at the last heartbeat, this one among them."""
+        return self._alive
+
+    async def run(self) -> None:
+        """Beat for ever. After a gap longer than the TTL, others may have taken sessions over: every runner looks."""
+        while True:
+            await asyncio.sleep(self.interval)
+            try:
+                await self.beat()
+            except StoreUnavailable as error:
+                log.warning("heartbeat_failed", error=error.detail)
+
+    async def beat(self) -> None:
+        """Say that this replica is alive, and learn who else is. Raises StoreUnavailable."""
+        fields: dict[str, str | int] = {
+            "sessions": len(self._supervisor.sessions),
+            "max_sessions": self._max_sessions,
+            "accepting": int(self._accepting),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "process_space": process_space(),
+            "version": __version__,
+        }
+        await self._registry.beat(self.name, fields, ttl_ms=round(self._ttl * 1000))
+        self._heard(time.monotonic())
+        self._alive = await self._registry.alive()
+
+    def _heard(self, now: float) -> None:
+        silence = now - self._last_beat
+        if silence > self._ttl:
+            self._heard_since = now
+            if self._last_beat:
+                log.warning("heartbeat_late", seconds=round(silence, 1))
+                self._supervisor.wake_all()
+        self._last_beat = now
+
+    @property
+    def settled(self) -> bool:
+        """Whether the others could hear this replica without a gap for a whole TTL, and it them."""
+        now = time.monotonic()
+        return now - self._last_beat <= self._ttl <= now - self._heard_since
+
+    def reluctance(self) -> float:
+        """Seconds to wait before reaching for a session that was let go, so that the least loaded gets it."""
+        most = max((worker.sessions for worker in self._alive), default=0)
+        return 0.2 * len(self._supervisor.sessions) / most if most else 0.0
+
+    async def leave(self) -> None:
+        """Be absent at once instead of after the TTL. Raises StoreUnavailable."""
+        await self._registry.forget(self.name)
+
+    def stop_accepting(self) -> None:
+        """Take no more sessions (the replica is about to stop)."""
+        self._accepting = False
+
+    @property
+    def room(self) -> int:
+        """How many more sessions this replica takes."""
+        return max(0, self._max_sessions - len(self._supervisor.sessions)) if self._accepting else 0
+
+    # Placement (see app.sessions.service.Placement)
+
+    async def place(self, session: str) -> str:
+        """The replica to own `session`: this one, unless it is full or another does much less. Raises NoCapacity."""
+        mine = len(self._supervisor.sessions)
+        others = [w for w in self._alive if w.id != self.name and w.accepting and w.sessions < w.max_sessions]
+        best = min(others, key=lambda worker: worker.sessions, default=None)
+        if self.room and (best is None or best.sessions + IMBALANCE > mine):
+            owner = self.name
+        elif best is not None:
+            owner = best.id
+        else:
+            raise NoCapacity(
+                f"All {len(self._alive)} replicas run as many sessions as they may (MAX_SESSIONS={self._max_sessions})."
+            )
+        await self.index(session, owner)
+        return owner
+
+    def started(self, record: Record) -> None:
+        """Run it, if it is this replica's."""
+        if record.owner == self.name:
+            self._supervisor.wake(record.id, (record.epoch, record.seq))
+
+    async def index(self, session: str, owner: str) -> None:
+        """Note that `owner` is about to own `session`, so that its sessions are found when it dies."""
+        if owner == self.name and session in self._indexed:
+            return
+        await self._registry.add_session(owner, session)
+        if owner == self.name:
+            self._indexed.add(session)
+
+
+def process_space() -> str:
+    """Names the space in which process ids are unique (machine, boot, pid namespace); "" where that cannot be told."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def is_gone(worker: Worker) -> bool:
+    """Whether `worker` certainly died: it ran in this very process space, and no process has its id now."""
+    space = process_space()
+    if not space or worker.process_space != space:
+        return False
+    if worker.pid == os.getpid():
+        return True  # its id is mine now
+    try:
+        os.kill(worker.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

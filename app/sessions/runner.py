@@ -1,0 +1,362 @@
+"""One session on the replica that owns it: its socket, its deadlines, and its events, strictly one after the other.
+
+The runner is level-triggered. Whatever happens, it compares the record with the socket it holds and does what the
+record asks for; what the socket reports becomes a fenced write. It never assumes that a write went through: a stale one
+ends the socket, a conflicting one is decided again on the new record.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from app.engine.base import (
+    Closed,
+    Engine,
+    EngineError,
+    EngineEvent,
+    EngineSocket,
+    LoggedIn,
+    Paired,
+    PasskeyDemanded,
+    QrOffered,
+)
+from app.errors import StoreUnavailable
+from app.model import RUNNING, Change, Intent, Record, StaleEpoch, Status
+from app.sessions import machine, watcher
+from app.sessions.hub import Hub, Position
+from app.sessions.reasons import Reason
+from app.sessions.timing import Timing
+from app.store.auth import AuthStore
+from app.store.sessions import Conflict, SessionStore, Stale
+
+log = structlog.get_logger(__name__)
+
+STABLE_S = 30.0
+"""A connection that lasted so long ends the count of failed attempts; a shorter one does not, or a server that accepts
+logins and drops them at once would be tried every second for ever."""
+
+STORE_PAUSE_S = 0.5
+"""Between two tries of a write that cannot be given up while Redis is away."""
+
+RESTART_REQUIRED = 515
+"""WhatsApp's close code after pairing: open again with the same credentials."""
+
+UNLINK_PATIENCE_S = 3.0
+"""How long a reset session's old link is given to say goodbye to WhatsApp. The reset itself was over long before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What every runner of a replica works with. `aside` runs a coroutine that nobody waits for."""
+
+    replica: str
+    store: SessionStore
+    auth: AuthStore
+    engine: Engine
+    hub: Hub
+    timing: Timing
+    aside: Callable[[Coroutine[None, None, object]], None]
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One socket of the session, from the wish to open it until it is gone."""
+
+    epoch: int
+    socket: EngineSocket | None = None
+    logged_in_at: float | None = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Listener:
+    """What the engine talks to on behalf of one attempt."""
+
+    def __init__(self, runner: "Runner", attempt: Attempt) -> None:
+        self._runner = runner
+        self._attempt = attempt
+
+    def on_event(self, event: EngineEvent) -> None:
+        self._runner.post(self._attempt, event)
+
+    async def read_auth(self, fields: Sequence[str]) -> Mapping[str, str]:
+        while True:
+            with suppress(StoreUnavailable):
+                return await self._runner.tools.auth.read(self._runner.session, epoch=self._epoch(), fields=fields)
+            await self._pause()
+
+    async def write_auth(self, values: Mapping[str, str | None]) -> None:
+        while True:
+            with suppress(StoreUnavailable):
+                return await self._runner.tools.auth.write(self._runner.session, epoch=self._epoch(), values=values)
+            await self._pause()
+
+    def _epoch(self) -> int:
+        if self._attempt.over.is_set():
+            raise StaleEpoch
+        return self._attempt.epoch
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._attempt.over.wait(), STORE_PAUSE_S)
+
+
+class Runner:
+    """Runs one session for as long as this replica owns it. `poke` it whenever the record may have changed."""
+
+    def __init__(self, session: str, tools: Tools) -> None:
+        self.session = session
+        self.tools = tools
+        self._record: Record | None = None
+        self._clock_ms = 0.0  # Redis' clock minus this process' monotonic one
+        self._attempt: Attempt | None = None
+        self._inbox: asyncio.Queue[tuple[Attempt, EngineEvent]] = asyncio.Queue()
+        self._wake = asyncio.Event()
+        self._outdated = True
+        self._closing = False
+        self._restarts = 0
+        self._before_login: tuple[int, str | None] = (0, None)
+
+    def poke(self, position: Position | None = None) -> None:
+        """The record may have changed; `position` is what is known of it, so that own writes are not read back."""
+        if position is None or self._record is None or position > (self._record.epoch, self._record.seq):
+            self._outdated = True
+            self._wake.set()
+
+    def close(self) -> None:
+        """Let go of the session: close the socket, write that nobody owns it, and end."""
+        self._closing = True
+        self._wake.set()
+
+    def post(self, attempt: Attempt, event: EngineEvent) -> None:
+        """An event of one of this runner's sockets."""
+        self._inbox.put_nowait((attempt, event))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Return when the session is no longer this replica's to run."""
+        try:
+            while await self._turn():
+                pass
+        finally:
+            self._discard_socket(unlink=False)
+
+    # One turn: look, then do what the record asks, else wait for news.
+
+    async def _turn(self) -> bool:
+        try:
+            if self._outdated:
+                await self._refresh()
+            record = self._record
+            if record is None or record.owner != self.tools.replica or record.status not in RUNNING:
+                self._discard_socket(unlink=self._link_is_gone(record))
+                return self._outdated
+            if self._attempt is not None and self._attempt.epoch != record.epoch:
+                self._discard_socket(unlink=self._link_is_gone(record))
+            if self._closing:
+                await self._release(record)
+            elif not await self._act(record):
+                await self._wait(record)
+        except StoreUnavailable:
+            self._outdated = True
+            await asyncio.sleep(STORE_PAUSE_S)
+        return True
+
+    async def _act(self, record: Record) -> bool:
+        """Do the next thing. False: there is nothing to do but wait."""
+        if not self._inbox.empty():
+            attempt, event = self._inbox.get_nowait()
+            if attempt is self._attempt:
+                await self._on_event(record, event)
+        elif record.intent is Intent.STOP:
+            await self._stop(record)
+        elif record.intent is Intent.LOGOUT and self._can_log_out(record):
+            await self._log_out(record)
+        elif _due(record.deadline_at, self._now()):
+            await self._apply(record, watcher.on_deadline(record, self.tools.timing))
+            self._discard_socket(unlink=False)
+        elif self._attempt is None and (record.retry_at is None or _due(record.retry_at, self._now())):
+            await self._connect(record)
+        else:
+            return False
+        return True
+
+    async def _wait(self, record: Record) -> None:
+        """Until something happens or the nearest of the record's times comes."""
+        times = [record.deadline_at, record.intent_deadline_at if record.intent else None]
+        if self._attempt is None:
+            times.append(record.retry_at)
+        nearest = min((at for at in times if at is not None), default=None)
+        timeout = None if nearest is None else max(0.0, (nearest - self._now()) / 1000)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
+        self._wake.clear()
+
+    # What the record asks for.
+
+    async def _connect(self, record: Record) -> None:
+        match record.status:
+            case Status.RECONNECTING:
+                await self._apply(record, watcher.resume(record, self.tools.timing))
+            case Status.QR | Status.CONNECTED:
+                # The record speaks of a socket that this runner does not hold: it was lost unseen.
+                await self._lost(record, Closed(None, "the socket was lost"), Reason.ENGINE)
+            case _:
+                await self._open(record)
+
+    async def _open(self, record: Record) -> None:
+        attempt = self._attempt = Attempt(record.epoch)
+        try:
+            creds = None
+            if record.status is not Status.STARTING:
+                stored = await self.tools.auth.read(self.session, epoch=record.epoch, fields=["creds"])
+                creds = stored.get("creds")
+            attempt.socket = await self.tools.engine.open(self.session, record.epoch, creds, Listener(self, attempt))
+        except StaleEpoch:
+            self._outdated = True
+            self._forget_socket()
+        except StoreUnavailable:
+            self._forget_socket()
+            raise
+        except EngineError as error:
+            await self._lost(record, Closed(None, str(error)), Reason.ENGINE)
+
+    async def _stop(self, record: Record) -> None:
+        await self._close_socket()
+        await self._apply(record, watcher.stopped(record))
+
+    def _can_log_out(self, record: Record) -> bool:
+        """Now, because WhatsApp can be told, or need not be, or the time for it is over; else a login is awaited."""
+        if record.status in (Status.STARTING, Status.QR, Status.CONNECTED):
+            return True
+        return _due(record.intent_deadline_at, self._now())
+
+    async def _log_out(self, record: Record) -> None:
+        socket = self._attempt.socket if self._attempt else None
+        unlinked = False
+        if record.status is Status.CONNECTED and socket is not None and record.intent_deadline_at is not None:
+            unlinked = await self._unlink(socket, (record.intent_deadline_at - self._now()) / 1000)
+            self._forget_socket()
+        else:
+            await self._close_socket()
+        await self._apply(record, watcher.logged_out(record, unlinked=unlinked))
+
+    async def _release(self, record: Record) -> None:
+        """Let go in an orderly way: the socket is closed before anybody else may open one."""
+        await self._close_socket()
+        await self._apply(record, watcher.released(record, self.tools.timing))
+
+    # What the socket reports.
+
+    async def _on_event(self, record: Record, event: EngineEvent) -> None:
+        match event:
+            case Closed():
+                await self._lost(record, event)
+            case QrOffered():
+                await self._apply(record, watcher.on_qr(record, event))
+            case Paired():
+                await self._apply(record, watcher.on_paired(record, event, self.tools.timing))
+            case PasskeyDemanded():
+                await self._apply(record, watcher.on_passkey(record, event))
+            case LoggedIn():
+                if self._attempt is not None:
+                    self._attempt.logged_in_at = time.monotonic()
+                self._before_login = (record.attempt, record.reason)
+                self._restarts = 0
+                await self._apply(record, watcher.on_login(record, event))
+
+    async def _lost(self, record: Record, event: Closed, reason: Reason | None = None) -> None:
+        attempt, previous = record.attempt, record.reason
+        logged_in_at = self._attempt.logged_in_at if self._attempt else None
+        if logged_in_at is not None and time.monotonic() - logged_in_at < STABLE_S:
+            attempt, previous = self._before_login
+        lost = watcher.lost(record, event, attempt=attempt, previous=previous, restarts=self._restarts)
+        self._restarts = self._restarts + 1 if event.code == RESTART_REQUIRED else 0
+        self._forget_socket()
+        await self._apply(record, watcher.on_lost(lost, record, self.tools.timing, reason))
+
+    # Writing and reading.
+
+    async def _apply(self, record: Record, change: Change) -> None:
+        """Write a change that was decided on `record`. It is a fact already (a socket closed, a code came), so it waits
+        for Redis as long as that takes; a stale one is dropped."""
+        while True:
+            try:
+                answer = await self.tools.store.advance(self.session, epoch=record.epoch, seq=record.seq, change=change)
+            except StoreUnavailable:
+                await asyncio.sleep(STORE_PAUSE_S)
+                continue
+            match answer:
+                case Record():
+                    self._know(answer)
+                    self.tools.hub.wrote(answer)
+                    return
+                case Stale():
+                    self._outdated = True
+                    return
+                case Conflict(current):
+                    # Somebody asked for something in between (an intent); the fact still stands if it still can.
+                    self._know(current)
+                    if not machine.allows(current.status, change.event):
+                        return
+                    record = current
+
+    async def _refresh(self) -> None:
+        self._outdated = False
+        reading = await self.tools.store.read(self.session)
+        self._record = reading.record if reading else None
+        if reading is not None:
+            self._clock_ms = reading.now - time.monotonic() * 1000
+
+    def _know(self, record: Record) -> None:
+        self._record = record
+        self._clock_ms = record.updated_at - time.monotonic() * 1000
+
+    def _now(self) -> int:
+        """Redis' clock, in milliseconds, as far as this process knows it."""
+        return int(self._clock_ms + time.monotonic() * 1000)
+
+    # The socket.
+
+    def _link_is_gone(self, record: Record | None) -> bool:
+        """Whether the credentials of the socket were cleared for good, so that WhatsApp should forget the device too.
+        (Another owner or another epoch alone does not mean that: the link may live on elsewhere.)"""
+        attempt = self._attempt
+        if attempt is None or attempt.logged_in_at is None:
+            return False
+        return record is None or record.cleared > attempt.epoch
+
+    async def _close_socket(self) -> None:
+        attempt = self._forget_socket()
+        if attempt is not None and attempt.socket is not None:
+            await attempt.socket.close()
+
+    def _discard_socket(self, *, unlink: bool) -> None:
+        """Have the socket closed, without waiting: what comes next does not depend on it."""
+        attempt = self._forget_socket()
+        if attempt is not None and attempt.socket is not None:
+            end = self._unlink(attempt.socket, UNLINK_PATIENCE_S) if unlink else attempt.socket.close()
+            self.tools.aside(end)
+
+    async def _unlink(self, socket: EngineSocket, patience_s: float) -> bool:
+        try:
+            async with asyncio.timeout(max(0.1, patience_s)):
+                return await socket.logout()
+        except (EngineError, TimeoutError) as error:
+            log.warning("unlink_unconfirmed", session=self.session, error=str(error) or "no answer in time")
+            await socket.close()
+            return False
+
+    def _forget_socket(self) -> Attempt | None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.over.set()
+        return attempt
+
+
+def _due(at: int | None, now: int) -> bool:
+    return at is not None and at <= now
