@@ -26,9 +26,13 @@ class Node:
     npm: tuple[str, ...]
 
     def environment(self) -> dict[str, str]:
-        """The process's environment with this Node first on PATH, for programs that call `node` by name."""
+        """The process's environment with this Node first on PATH, for programs that call `node` by name.
+
+        Node trusts the certificates of the system too, as pip does: behind a proxy of a company, npm needs them.
+        """
         directory = str(Path(self.node[0]).parent)
-        return {**os.environ, "PATH": os.pathsep.join(filter(None, (directory, os.environ.get("PATH", ""))))}
+        path = os.pathsep.join(filter(None, (directory, os.environ.get("PATH", ""))))
+        return {"NODE_USE_SYSTEM_CA": "1", **os.environ, "PATH": path}
 
 
 def find_node() -> Node:
