@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     logout_timeout: Seconds = Field(10, description="Clear without WhatsApp's consent after this long.")
     stop_timeout: Seconds = Field(5, description="How long stop waits for the owner to close the socket.")
     bridge_timeout: Seconds = Field(4, description="A bridge process that is silent for so long is replaced.")
+    keep_alive: Seconds = Field(
+        20, description="WhatsApp is asked for a sign of life this often; silence is noticed within twice that and 5 s."
+    )
     shutdown_timeout: Seconds = Field(10, description="How long an orderly stop of the service may take.")
     qr_lifetime: Seconds | None = Field(
         None, description="Lifetime of each QR code; unset: WhatsApp's own, 60 s for the first and 20 s for the others."
