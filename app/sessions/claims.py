@@ -7,6 +7,7 @@ worse than that it lost.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import structlog
 
@@ -71,13 +72,13 @@ class Claims:
         session = await self._released.get()
         if self._replicas.room:
             await asyncio.sleep(self._replicas.reluctance())
-            await self._claim_each([session], lambda reading: reading.record.owner == "")
+            await self._claim_each([session], partial(_owned_by, ""))
 
     async def _claim_from_the_dead(self) -> None:
         """A replica's heartbeat is gone: its index says which sessions to look at."""
         for worker in await self._dead():
             sessions = await self._registry.sessions_of(worker)
-            await self._claim_each(sessions, lambda reading, dead=worker: reading.record.owner == dead)
+            await self._claim_each(sessions, partial(_owned_by, worker))
             left = await self._store.read_many(sessions)
             if not any(reading and reading.record.owner == worker for reading in left):
                 await self._registry.forget(worker)
@@ -136,3 +137,7 @@ class Claims:
             self._hub.wrote(answer)
             self._replicas.started(answer)
             await asyncio.sleep(self._pause)
+
+
+def _owned_by(owner: str, reading: Reading) -> bool:
+    return reading.record.owner == owner
