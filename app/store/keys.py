@@ -21,13 +21,17 @@ class Keys:
 
     prefix: str
 
-    def record(self, session: str) -> str:
+    def member(self, session: str) -> str:
+        """What a session is called in the registry: its id."""
         if not SESSION_ID.fullmatch(session):
             raise InvalidSessionId(
                 f"{session!r} is not a session id: use 1 to 64 of letters, digits, '_', '.' and '-', "
                 "the first a letter or a digit."
             )
-        return f"{self.prefix}:{{{session}}}"
+        return session
+
+    def record(self, session: str) -> str:
+        return f"{self.prefix}:{{{self.member(session)}}}"
 
     def timeline(self, session: str) -> str:
         return f"{self.record(session)}:timeline"

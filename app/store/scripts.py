@@ -8,7 +8,7 @@ from importlib import resources
 
 from app.model import CLEARED, PER_LINK_FIELDS, PER_STATUS_FIELDS, RUNNING, SOCKET, Event, Intent, Record, Status
 
-_ALONE = frozenset({"read"})
+_ALONE = frozenset({"read", "beat"})
 """Scripts that need nothing of `lib.lua`."""
 
 _NUMBERS = (

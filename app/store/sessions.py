@@ -170,7 +170,7 @@ class SessionStore:
         return answer
 
     async def _register(self, id: str) -> None:
-        await self._client.execute("ZADD", self._keys.sessions, 0, id)
+        await self._client.execute("ZADD", self._keys.sessions, 0, self._keys.member(id))
 
     async def _unregister(self, id: str) -> None:
         await self._client.execute("ZREM", self._keys.sessions, id)
