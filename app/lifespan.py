@@ -7,6 +7,7 @@ closed.
 import asyncio
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from app.engine.base import Engine
 from app.errors import StoreUnavailable
 from app.model import DEFAULT_SESSION
 from app.sessions.claims import Claims
+from app.sessions.guard import Guard
 from app.sessions.hub import Hub, Notice
 from app.sessions.replicas import Replicas
 from app.sessions.runner import Tools
@@ -52,6 +54,7 @@ class Relink:
     store: SessionStore
     replicas: Replicas
     supervisor: Supervisor
+    guard: Guard
 
 
 @asynccontextmanager
@@ -61,7 +64,9 @@ async def running(settings: Settings) -> AsyncIterator[Relink]:
     On leaving: no new sessions, every socket closed and its session released for others to take, then the rest.
     """
     async with AsyncExitStack() as stack:
-        url = settings.redis_url or await stack.enter_async_context(embedded_redis(settings.data_dir))
+        url = settings.redis_url
+        if url is None:
+            url = await stack.enter_async_context(embedded_redis(settings.data_dir))
         redis = await stack.enter_async_context(connect(url, timeout=settings.redis_timeout))
         await redis.ping()
         keys = Keys(settings.key_prefix)
@@ -74,6 +79,12 @@ async def running(settings: Settings) -> AsyncIterator[Relink]:
         name = settings.replica_id or f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
         replicas = Replicas(name, registry, supervisor, ttl=settings.replica_ttl, max_sessions=settings.max_sessions)
         times = timing(settings)
+        guard = Guard(
+            now=time.monotonic,
+            running=lambda: len(supervisor.sessions),
+            rate=settings.resume_rate,
+            wake=supervisor.nudge,
+        )
         supervisor.use(
             Tools(
                 replica=name,
@@ -81,6 +92,7 @@ async def running(settings: Settings) -> AsyncIterator[Relink]:
                 auth=RedisAuthStore(redis, keys, settings.auth_layout),
                 engine=engine,
                 hub=hub,
+                guard=guard,
                 timing=times,
                 aside=supervisor.aside,
             )
@@ -106,6 +118,7 @@ async def running(settings: Settings) -> AsyncIterator[Relink]:
             store=store,
             replicas=replicas,
             supervisor=supervisor,
+            guard=guard,
         )
         replicas.stop_accepting()
 

@@ -51,6 +51,7 @@ class Event(StrEnum):
     RESTART = "restart"  # WhatsApp asks for a new socket with the same credentials (515)
     RETRY = "retry"  # not linked; the socket was lost, another try follows
     RECONNECT = "reconnect"  # linked; the socket was lost, another try follows
+    HELD = "held"  # linked; many sessions fail alike, so this one waits while another tries
     CLAIM = "claim"  # another replica became responsible; has credentials
     CLAIM_UNLINKED = "claim_unlinked"  # the same, no credentials
     RELEASE = "release"  # the owner let go of it in an orderly way; has credentials

@@ -25,8 +25,9 @@ from app.engine.base import (
     QrOffered,
 )
 from app.errors import StoreUnavailable
-from app.model import RUNNING, Change, Intent, Record, StaleEpoch, Status
+from app.model import RUNNING, Change, Event, Intent, Record, StaleEpoch, Status
 from app.sessions import machine, watcher
+from app.sessions.guard import Guard
 from app.sessions.hub import Hub, Position
 from app.sessions.reasons import Reason
 from app.sessions.timing import Timing
@@ -58,6 +59,7 @@ class Tools:
     auth: AuthStore
     engine: Engine
     hub: Hub
+    guard: Guard
     timing: Timing
     aside: Callable[[Coroutine[None, None, object]], None]
 
@@ -117,6 +119,7 @@ class Runner:
         self._wake = asyncio.Event()
         self._outdated = True
         self._closing = False
+        self._held = False
         self._restarts = 0
         self._before_login: tuple[int, str | None] = (0, None)
 
@@ -143,6 +146,11 @@ class Runner:
                 pass
         finally:
             self._discard_socket(unlink=False)
+            self.tools.guard.gone(self.session)
+
+    def nudge(self) -> None:
+        """Something outside the record changed: look whether it is time to try."""
+        self._wake.set()
 
     # One turn: look, then do what the record asks, else wait for news.
 
@@ -176,10 +184,9 @@ class Runner:
         elif record.intent is Intent.LOGOUT and self._can_log_out(record):
             await self._log_out(record)
         elif _due(record.deadline_at, self._now()):
-            await self._apply(record, watcher.on_deadline(record, self.tools.timing))
-            self._discard_socket(unlink=False)
-        elif self._attempt is None and (record.retry_at is None or _due(record.retry_at, self._now())):
-            await self._connect(record)
+            await self._give_up(record)
+        elif self._attempt is None and self._may_try(record):
+            await self._try(record)
         else:
             return False
         return True
@@ -189,6 +196,8 @@ class Runner:
         times = [record.deadline_at, record.intent_deadline_at if record.intent else None]
         if self._attempt is None:
             times.append(record.retry_at)
+            if self._held:
+                times.append(self._now() + round(self.tools.guard.wait_s(self.session) * 1000))
         nearest = min((at for at in times if at is not None), default=None)
         timeout = None if nearest is None else max(0.0, (nearest - self._now()) / 1000)
         with suppress(TimeoutError):
@@ -197,6 +206,19 @@ class Runner:
         self._wake.clear()
 
     # What the record asks for.
+
+    def _may_try(self, record: Record) -> bool:
+        if self._held and self.tools.guard.wait_s(self.session) == 0.0:
+            return True  # sooner than the record says
+        return record.retry_at is None or _due(record.retry_at, self._now())
+
+    async def _try(self, record: Record) -> None:
+        guard = self.tools.guard
+        self._held = record.status in watcher.GUARDED and not record.intent and guard.wait_s(self.session) > 0.0
+        if self._held:
+            await self._apply(record, watcher.held(record, guard.tripped))
+        else:
+            await self._connect(record)
 
     async def _connect(self, record: Record) -> None:
         match record.status:
@@ -224,6 +246,14 @@ class Runner:
             raise
         except EngineError as error:
             await self._lost(record, Closed(None, str(error)), Reason.ENGINE)
+
+    async def _give_up(self, record: Record) -> None:
+        """The time for this status is over."""
+        change = watcher.on_deadline(record, self.tools.timing)
+        if record.status in watcher.LINKED:
+            self.tools.guard.failed(self.session, change.reason)
+        await self._apply(record, change)
+        self._discard_socket(unlink=False)
 
     async def _stop(self, record: Record) -> None:
         await self._close_socket()
@@ -267,6 +297,7 @@ class Runner:
                     self._attempt.logged_in_at = time.monotonic()
                 self._before_login = (record.attempt, record.reason)
                 self._restarts = 0
+                self.tools.guard.answered(self.session)
                 await self._apply(record, watcher.on_login(record, event))
 
     async def _lost(self, record: Record, event: Closed, reason: Reason | None = None) -> None:
@@ -277,7 +308,10 @@ class Runner:
         lost = watcher.lost(record, event, attempt=attempt, previous=previous, restarts=self._restarts)
         self._restarts = self._restarts + 1 if event.code == RESTART_REQUIRED else 0
         self._forget_socket()
-        await self._apply(record, watcher.on_lost(lost, record, self.tools.timing, reason))
+        change = watcher.on_lost(lost, record, self.tools.timing, reason)
+        if lost.linked and change.event is not Event.RESTART:
+            self.tools.guard.failed(self.session, change.reason)
+        await self._apply(record, change)
 
     # Writing and reading.
 

@@ -50,6 +50,11 @@ class Supervisor:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def nudge(self, session: str) -> None:
+        """Have `session` ask the guard again."""
+        if runner := self._runners.get(session):
+            runner.nudge()
+
     def wake_all(self) -> None:
         """Notices may have been lost: every runner looks."""
         for runner in self._runners.values():

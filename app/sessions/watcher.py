@@ -16,6 +16,13 @@ from app.sessions.timing import QR_GRACE_MS, Timing
 LINKED = frozenset({Status.LINKING, Status.CONNECTING, Status.CONNECTED, Status.RECONNECTING})
 """Running statuses in which credentials of a link exist."""
 
+GUARDED = frozenset({Status.CONNECTING, Status.RECONNECTING})
+"""Statuses whose tries the guard may hold. A session without a link is not: somebody waits for its QR code, and its
+tries are few."""
+
+HOLD_MS = 60_000
+"""What a held session says of its next try; each such time it says so anew."""
+
 LOGOUT_RETRY_MS = 1_000
 """A connection that is only wanted to say goodbye is tried again after this long at most."""
 
@@ -120,6 +127,17 @@ def on_deadline(record: Record, timing: Timing) -> Change:
     silence = Closed(None, "")
     known = lost(record, silence, attempt=record.attempt, previous=record.reason, restarts=0)
     return on_lost(known, record, timing, reason)
+
+
+def held(record: Record, reason: str | None) -> Change:
+    """Many sessions fail for `reason`; this one waits while another tries, until that one gets in."""
+    return Change(
+        event=Event.HELD,
+        status=machine.after(record.status, Event.HELD),
+        reason=reason or record.reason,
+        note="many sessions fail alike: one tries, the others wait",
+        retry_in_ms=HOLD_MS,
+    )
 
 
 def resume(record: Record, timing: Timing) -> Change:
