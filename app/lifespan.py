@@ -21,7 +21,9 @@ from app.errors import StoreUnavailable
 from app.model import DEFAULT_SESSION
 from app.sessions.claims import Claims
 from app.sessions.guard import Guard
+from app.sessions.handover import Handover
 from app.sessions.hub import Hub, Notice
+from app.sessions.placement import Placement
 from app.sessions.replicas import Replicas
 from app.sessions.runner import Tools
 from app.sessions.service import SessionService
@@ -75,7 +77,7 @@ async def running(settings: Settings) -> AsyncIterator[Relink]:
         engine = await stack.enter_async_context(BaileysEngine(settings))
 
         hub = Hub()
-        supervisor = Supervisor(release_timeout=settings.shutdown_timeout)
+        supervisor = Supervisor()
         name = settings.replica_id or f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
         replicas = Replicas(name, registry, supervisor, ttl=settings.replica_ttl, max_sessions=settings.max_sessions)
         times = timing(settings)
@@ -98,16 +100,31 @@ async def running(settings: Settings) -> AsyncIterator[Relink]:
             )
         )
         claims = Claims(
-            replicas=replicas, registry=registry, store=store, hub=hub, timing=times, rate=settings.resume_rate
+            replicas=replicas,
+            registry=registry,
+            store=store,
+            supervisor=supervisor,
+            hub=hub,
+            timing=times,
+            rate=settings.resume_rate,
         )
-        service = SessionService(store=store, hub=hub, placement=replicas, timing=times, qr_wait=settings.qr_wait)
+        service = SessionService(
+            store=store,
+            hub=hub,
+            placement=Placement(replicas, claims, supervisor),
+            timing=times,
+            qr_wait=settings.qr_wait,
+        )
 
         await replicas.beat()
         await store.ensure(DEFAULT_SESSION)
         stack.push_async_callback(_leave, replicas)
         feed = partial(_feed, Changes(redis, keys), hub, supervisor)
-        await stack.enter_async_context(_background(changes=feed, heartbeat=replicas.run, claims=claims.run))
-        stack.push_async_callback(supervisor.close)
+        handover = Handover(replicas=replicas, supervisor=supervisor, store=store, rate=settings.resume_rate)
+        await stack.enter_async_context(
+            _background(changes=feed, heartbeat=replicas.run, claims=claims.run, balance=handover.run)
+        )
+        stack.push_async_callback(handover.leave, settings.shutdown_timeout)
         log.info("relink_ready", replica=name, redis="embedded" if settings.redis_url is None else "REDIS_URL")
         yield Relink(
             settings=settings,
@@ -120,7 +137,6 @@ async def running(settings: Settings) -> AsyncIterator[Relink]:
             supervisor=supervisor,
             guard=guard,
         )
-        replicas.stop_accepting()
 
 
 @asynccontextmanager

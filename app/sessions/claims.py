@@ -15,6 +15,7 @@ from app.errors import StoreUnavailable
 from app.model import RUNNING, Record
 from app.sessions.hub import Hub, Notice
 from app.sessions.replicas import Replicas, is_gone
+from app.sessions.supervisor import Supervisor
 from app.sessions.timing import Timing
 from app.store.replicas import ReplicaStore
 from app.store.sessions import Reading, SessionStore
@@ -34,11 +35,20 @@ class Claims:
     """Finds sessions that nobody runs and makes this replica run them, at a bounded rate."""
 
     def __init__(
-        self, *, replicas: Replicas, registry: ReplicaStore, store: SessionStore, hub: Hub, timing: Timing, rate: float
+        self,
+        *,
+        replicas: Replicas,
+        registry: ReplicaStore,
+        store: SessionStore,
+        supervisor: Supervisor,
+        hub: Hub,
+        timing: Timing,
+        rate: float,
     ) -> None:
         self._replicas = replicas
         self._registry = registry
         self._store = store
+        self._supervisor = supervisor
         self._hub = hub
         self._timing = timing
         self._pause = 1 / rate
@@ -111,6 +121,14 @@ class Claims:
 
     # Claiming
 
+    async def claim_if_neglected(self, record: Record) -> bool:
+        """Take `record` over if it is still as it was: its owner did not take it up. True: that was so."""
+        reading = await self._store.read(record.id)
+        if reading is None or (reading.record.epoch, reading.record.seq) != (record.epoch, record.seq):
+            return False
+        await self._claim(reading.record)
+        return True
+
     async def _claim_each(self, sessions: Iterable[str], wanted: Callable[[Reading], bool]) -> None:
         shuffled = list(sessions)
         random.shuffle(shuffled)  # several replicas begin at different ends
@@ -135,7 +153,7 @@ class Claims:
         if isinstance(answer, Record):
             log.info("session_claimed", session=record.id, epoch=answer.epoch, previous=record.owner)
             self._hub.wrote(answer)
-            self._replicas.started(answer)
+            self._supervisor.wake(answer.id, (answer.epoch, answer.seq))
             await asyncio.sleep(self._pause)
 
 

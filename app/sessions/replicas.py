@@ -1,4 +1,4 @@
-"""This replica among the others: its heartbeat, and who runs a session that starts.
+"""This replica among the others: its heartbeat, and who else is there.
 
 There is no leader. A replica is alive while its heartbeat key is; which sessions it runs, their records say.
 """
@@ -12,8 +12,7 @@ from pathlib import Path
 import structlog
 
 from app import __version__
-from app.errors import NoCapacity, StoreUnavailable
-from app.model import Record
+from app.errors import StoreUnavailable
 from app.sessions.supervisor import Supervisor
 from app.store.replicas import ReplicaStore, Worker
 
@@ -22,13 +21,9 @@ log = structlog.get_logger(__name__)
 BEATS_PER_TTL = 3
 """So that two heartbeats may be lost before a replica is taken for dead."""
 
-IMBALANCE = 10
-"""A session starts on the replica that was asked, unless another has so many fewer sessions: moving the work costs a
-notice through Redis, and the counts are a heartbeat old."""
-
 
 class Replicas:
-    """Membership of this replica, and placement. `run` beats until it is cancelled."""
+    """Membership of this replica. `run` beats until it is cancelled."""
 
     def __init__(
         self, name: str, registry: ReplicaStore, supervisor: Supervisor, *, ttl: float, max_sessions: int
@@ -66,7 +61,7 @@ class Replicas:
     async def beat(self) -> None:
         """Say that this replica is alive, and learn who else is. Raises StoreUnavailable."""
         fields: dict[str, str | int] = {
-            "sessions": len(self._supervisor.sessions),
+            "sessions": self.load,
             "max_sessions": self._max_sessions,
             "accepting": int(self._accepting),
             "host": socket.gethostname(),
@@ -96,7 +91,7 @@ class Replicas:
     def reluctance(self) -> float:
         """Seconds to wait before reaching for a session that was let go, so that the least loaded gets it."""
         most = max((worker.sessions for worker in self._alive), default=0)
-        return 0.2 * len(self._supervisor.sessions) / most if most else 0.0
+        return 0.2 * self.load / most if most else 0.0
 
     async def leave(self) -> None:
         """Be absent at once instead of after the TTL. Raises StoreUnavailable."""
@@ -107,32 +102,20 @@ class Replicas:
         self._accepting = False
 
     @property
+    def others(self) -> list[Worker]:
+        """The other replicas that take sessions, as of the last heartbeat, those with the fewest first."""
+        takers = [worker for worker in self._alive if worker.id != self.name and worker.accepting]
+        return sorted((w for w in takers if w.sessions < w.max_sessions), key=lambda worker: worker.sessions)
+
+    @property
+    def load(self) -> int:
+        """How many sessions run here."""
+        return len(self._supervisor.sessions)
+
+    @property
     def room(self) -> int:
         """How many more sessions this replica takes."""
-        return max(0, self._max_sessions - len(self._supervisor.sessions)) if self._accepting else 0
-
-    # Placement (see app.sessions.service.Placement)
-
-    async def place(self, session: str) -> str:
-        """The replica to own `session`: this one, unless it is full or another does much less. Raises NoCapacity."""
-        mine = len(self._supervisor.sessions)
-        others = [w for w in self._alive if w.id != self.name and w.accepting and w.sessions < w.max_sessions]
-        best = min(others, key=lambda worker: worker.sessions, default=None)
-        if self.room and (best is None or best.sessions + IMBALANCE > mine):
-            owner = self.name
-        elif best is not None:
-            owner = best.id
-        else:
-            raise NoCapacity(
-                f"All {len(self._alive)} replicas run as many sessions as they may (MAX_SESSIONS={self._max_sessions})."
-            )
-        await self.index(session, owner)
-        return owner
-
-    def started(self, record: Record) -> None:
-        """Run it, if it is this replica's."""
-        if record.owner == self.name:
-            self._supervisor.wake(record.id, (record.epoch, record.seq))
+        return max(0, self._max_sessions - self.load) if self._accepting else 0
 
     async def index(self, session: str, owner: str) -> None:
         """Note that `owner` is about to own `session`, so that its sessions are found when it dies."""

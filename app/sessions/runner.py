@@ -40,6 +40,9 @@ STABLE_S = 30.0
 """A connection that lasted so long ends the count of failed attempts; a shorter one does not, or a server that accepts
 logins and drops them at once would be tried every second for ever."""
 
+SETTLED_S = 60.0
+"""A session that has just come online here is not moved to another replica yet."""
+
 STORE_PAUSE_S = 0.5
 """Between two tries of a write that cannot be given up while Redis is away."""
 
@@ -128,6 +131,14 @@ class Runner:
         if position is None or self._record is None or position > (self._record.epoch, self._record.seq):
             self._outdated = True
             self._wake.set()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the session has been online for longer than SETTLED_S."""
+        attempt = self._attempt
+        if attempt is None or attempt.logged_in_at is None:
+            return False
+        return time.monotonic() - attempt.logged_in_at > SETTLED_S
 
     def close(self) -> None:
         """Let go of the session: close the socket, write that nobody owns it, and end."""

@@ -6,13 +6,13 @@ through the record, never through this service.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from app.errors import NoQrCode, SessionNotFound
 from app.model import CLEARED, DEFAULT_SESSION, RUNNING, Intent, Record, Status, Transition
 from app.sessions import qr, watcher
 from app.sessions.deadline import Deadline
 from app.sessions.hub import Hub, Notice, Position
+from app.sessions.placement import Placement
 from app.sessions.qr import QrCode
 from app.sessions.reasons import Reason, explain
 from app.sessions.timing import Timing
@@ -50,16 +50,6 @@ class Update:
 
     record: Record | None
     transitions: list[Transition]
-
-
-class Placement(Protocol):
-    """Decides which replica runs a session that starts. Implemented by `app.sessions.replicas`."""
-
-    async def place(self, session: str) -> str:
-        """The replica to own `session`; it is in that replica's index when this returns. Raises NoCapacity."""
-
-    def started(self, record: Record) -> None:
-        """`record` has just been given to the replica that it names."""
 
 
 class SessionService:

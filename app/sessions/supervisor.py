@@ -5,10 +5,10 @@ A runner that fails is a bug, and is contained: logged, and started again on wha
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 
 import structlog
 
+from app.sessions.deadline import Deadline
 from app.sessions.hub import Notice, Position
 from app.sessions.runner import Runner, Tools
 
@@ -19,10 +19,9 @@ CRASH_PAUSE_S = 1.0
 
 
 class Supervisor:
-    """Keeps a runner for each session that this replica owns. Enter it; on leaving, every session is released."""
+    """Keeps a runner for each session that this replica owns, until `close` releases them."""
 
-    def __init__(self, *, release_timeout: float) -> None:
-        self._release_timeout = release_timeout
+    def __init__(self) -> None:
         self._runners: dict[str, Runner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._asides: set[asyncio.Task[object]] = set()
@@ -66,22 +65,30 @@ class Supervisor:
         self._asides.add(task)
         task.add_done_callback(self._asides.discard)
 
-    async def close(self) -> None:
-        """Release every session, within the time given for it; whatever is left then is cut off."""
-        self._closing = True
-        for runner in self._runners.values():
+    def release(self, session: str) -> None:
+        """Let `session` go, for another replica to take."""
+        if runner := self._runners.get(session):
             runner.close()
+
+    def settled_sessions(self) -> list[str]:
+        """Sessions that have been online here for a while."""
+        return [session for session, runner in self._runners.items() if runner.settled]
+
+    async def close(self, deadline: Deadline, *, pace: float = 0.0) -> None:
+        """Release every session, `pace` seconds apart; whatever is left at the deadline is cut off."""
+        self._closing = True
+        for runner in list(self._runners.values()):
+            runner.close()
+            if pace:
+                await asyncio.sleep(pace)
         work = [*self._tasks, *self._asides]
         if work:
-            _, late = await asyncio.wait(work, timeout=self._release_timeout)
+            _, late = await asyncio.wait(work, timeout=deadline.left)
             for task in late:
                 task.cancel()
             if late:
                 log.warning("sessions_not_released", count=len(late))
                 await asyncio.wait(late)
-        for task in list(self._asides):
-            with suppress(Exception):
-                await task
 
     def _on_notice(self, notice: Notice) -> None:
         mine = self._tools is not None and notice.owner == self._tools.replica
