@@ -90,13 +90,13 @@ export class Connection {
   /** Breaks the TCP connection without a word. */
   cut() {
     if (this.state === 'closed') return
-    this.#closedBy = 'cut'
     this.note('cut')
-    this.drop()
+    this.drop('cut')
   }
 
-  /** The same, without an entry in the log: for a protocol error, or when the server itself ends. */
-  drop() {
+  /** The same, when it was nobody's command. @param {string} by what the log says of it */
+  drop(by = 'server') {
+    this.#closedBy = by
     this.outbox.clear()
     this.#ws.terminate()
     this.#closed()
@@ -183,9 +183,8 @@ export class Connection {
 
   #broken(error) {
     if (this.state === 'closed') return
-    this.#closedBy = 'protocol error'
     this.note('protocol_error', error.message)
-    this.drop()
+    this.drop('protocol error')
   }
 
   #leave(state) {

@@ -42,7 +42,7 @@ const ROUTES = [
   ['GET /phones', (simulator) => ({ phones: [...simulator.phones].map((phone) => phone.describe()) })],
   ['POST /phones', addPhone],
   ['GET /phones/:phone', (simulator, { params }) => simulator.phones.get(params.phone).describe()],
-  ['DELETE /phones/:phone', (simulator, { params }) => [200, { deleted: simulator.deletePhone(params.phone) }]],
+  ['DELETE /phones/:phone', (simulator, { params }) => ({ deleted: simulator.deletePhone(params.phone).phone })],
   ['POST /phones/:phone/scan', scan],
   ['POST /phones/:phone/then', addRules],
   ['GET /phones/:phone/behaviour', (simulator, { params }) => simulator.phones.get(params.phone).behaviour.describe()],
@@ -160,10 +160,10 @@ export function makeControl(simulator, settings) {
     response.on('close', () => gone.abort())
     try {
       refuseForeign(request)
-      const url = new URL(request.url, 'http://simulator')
-      const { handler, params } = route(request.method, url.pathname.slice(1).split('/').map(decode))
+      const [path, query = ''] = request.url.split('?', 2)
+      const { handler, params } = route(request.method, path.slice(1).split('/').map(decode))
       const body = request.method === 'GET' ? {} : await readBody(request)
-      const answer = await handler(simulator, { params, body, query: url.searchParams, signal: gone.signal, settings })
+      const answer = await handler(simulator, { params, body, query: new URLSearchParams(query), signal: gone.signal, settings })
       const [status, content] = Array.isArray(answer) ? answer : [200, answer]
       sendJson(response, status, content)
     } catch (error) {

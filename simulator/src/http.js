@@ -32,9 +32,9 @@ export async function readBody(request) {
   let size = 0
   for await (const chunk of request) {
     size += chunk.length
-    if (size > MAX_BODY_BYTES) throw new SimulatorError(413, `The body is larger than ${MAX_BODY_BYTES} bytes.`, { Connection: 'close' })
-    chunks.push(chunk)
+    if (size <= MAX_BODY_BYTES) chunks.push(chunk) // a larger one is read to its end, or the client would not see the answer
   }
+  if (size > MAX_BODY_BYTES) throw new SimulatorError(413, `The body is larger than ${MAX_BODY_BYTES} bytes.`)
   if (size === 0) return {}
   const body = parseJson(Buffer.concat(chunks).toString('utf8'))
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw invalid('The body must be a JSON object.')

@@ -6,7 +6,7 @@ import { invalid } from './errors.js'
 export const VERBS = ['logout', 'ban', 'unban', 'replace', 'cut', 'silence', 'resume', 'close']
 
 /** The moments in a device's life that a rule can name, in the order in which they come. */
-export const MOMENTS = ['paired', 'login', 'prekey_count', 'prekey_upload', 'active', 'digest', 'ping', 'silence', 'resume', 'replaced', 'cut', 'close']
+export const MOMENTS = ['paired', 'close', 'login', 'prekey_count', 'prekey_upload', 'active', 'digest', 'ping']
 
 /** @typedef {{ on: string, do: string, after_ms: number, code: number | null }} Rule */
 

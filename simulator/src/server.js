@@ -133,6 +133,7 @@ function refusalOf(simulator, request) {
 function refuse(socket, how) {
   socket.on('error', () => socket.destroy())
   if (how === 'refuse') return socket.destroy()
+  socket.once('finish', () => socket.destroy())
   socket.end(`HTTP/1.1 ${how} ${STATUS_CODES[how] ?? 'Refused'}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
 }
 

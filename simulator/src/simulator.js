@@ -121,10 +121,12 @@ export class Simulator {
     return chosen.map((connection) => connection.id)
   }
 
+  /** Unlinks its devices and forgets it. @returns the phone */
   deletePhone(phoneName) {
     const phone = this.phones.get(phoneName)
     for (const device of [...phone.devices.values()]) this.#perform(device, 'logout', null)
     this.phones.delete(phone)
+    return phone
   }
 
   counters() {
