@@ -6,9 +6,9 @@ command runs. Exit statuses are in `app.cli.errors`.
 
 import sys
 
+from app.cli.root import run
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its status. `arguments` without the program's name; None: those of the process."""
-    from app.cli.root import run
-
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))

@@ -1,22 +1,18 @@
 """Settings for commands: the service's own, and where a client finds the service."""
 
 import os
-from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
 
 from app.cli.errors import CliError, Exit
+from app.settings import Settings
 
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-
-    from app.settings import Settings
+SIMULATOR_URL = "http://127.0.0.1:3002"
 
 
-def load_settings() -> "Settings":
+def load_settings() -> Settings:
     """Settings from the environment and `.env`. Raises CliError that names each one it cannot run with."""
-    from pydantic import ValidationError
-
-    from app.settings import Settings
-
     try:
         return Settings()
     except ValidationError as error:
@@ -27,7 +23,7 @@ def load_settings() -> "Settings":
         ) from None
 
 
-def _lines(error: "ValidationError") -> list[str]:
+def _lines(error: ValidationError) -> list[str]:
     """One line for each wrong setting, without its value: it may be a secret."""
     lines = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
@@ -42,10 +38,6 @@ def client_defaults() -> tuple[str, str | None]:
 
     A client must work even where the service's settings are wrong, so what is wrong is passed over here.
     """
-    from pydantic import ValidationError
-
-    from app.settings import Settings
-
     try:
         settings = Settings()
     except ValidationError:
@@ -60,3 +52,14 @@ def url_of(host: str, port: int) -> str:
     if reachable is None:
         reachable = f"[{host}]" if ":" in host else host
     return f"http://{reachable}:{port}"
+
+
+def simulator_default() -> str:
+    """URL of the simulator's control API when nobody says: that of the WHATSAPP_URL set here, else its usual port."""
+    try:
+        settings = Settings()
+    except ValidationError:
+        return SIMULATOR_URL
+    if settings.whatsapp_url is None or settings.whatsapp_root_key is None:
+        return SIMULATOR_URL
+    return f"http://{urlsplit(settings.whatsapp_url).netloc}"

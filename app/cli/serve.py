@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import signal
 import socket
-import sys
+import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -13,20 +14,71 @@ import uvicorn
 from app import __version__
 from app.cli.config import url_of
 from app.cli.errors import CliError, Exit
-from app.logging import AccessLog, configure_logging
+from app.engine.base import EngineError
+from app.errors import RelinkError
+from app.logging import AccessLog, ASGIApp, Message, Receive, Scope, Send, configure_logging
 from app.main import create_app
 from app.settings import Settings
+from app.store.embedded import EmbeddedError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_EXPLAINED = (RelinkError, EngineError, EmbeddedError)
+"""What can keep the service from starting and says itself what to do; anything else is a bug, with its traceback."""
 
 _DRAIN_SECONDS = 2
-"""How long open requests may go on after a signal, before sessions are closed. Event streams never end by themselves,
-so this is what each costs at a stop; SHUTDOWN_TIMEOUT, which bounds the closing of sessions, comes after it."""
+"""How long open requests may go on after a signal. What has no end by itself hears of the signal and ends at once; the
+closing of sessions comes afterwards and has a bound of its own, SHUTDOWN_TIMEOUT."""
 
 _LARGEST_WEBSOCKET_MESSAGE = 1_000_000
 """Bytes; what python-socketio takes at most."""
 
 
+def serve(settings: Settings, on_ready: Callable[[str], None] | None = None) -> Exit:
+    """Serve until a signal; `on_ready` is called with the URL once the service answers.
+
+    Raises CliError (USAGE) when the address is not to be had, or a part that is needed cannot be started; a start that
+    fails for any other reason answers FAILED, and the log has the traceback.
+    """
+    configure_logging(settings)
+    log = structlog.get_logger("relink")
+    with _bound_socket(settings.host, settings.port) as listener:
+        url = url_of(settings.host, listener.getsockname()[1])
+        app = _Startup(AccessLog(create_app(settings)))
+
+        def ready() -> None:
+            log.info(
+                "serving",
+                url=url,
+                version=__version__,
+                whatsapp="real" if settings.whatsapp_url is None else settings.whatsapp_url,
+            )
+            if on_ready is not None:
+                on_ready(url)
+
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            ws_max_size=_LARGEST_WEBSOCKET_MESSAGE,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+        )
+        server = _Server(config, ready)
+        try:
+            with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+                runner.run(server.serve(sockets=[listener]))
+        except SystemExit:  # uvicorn's way to say that the application did not start
+            if isinstance(app.error, _EXPLAINED):
+                raise CliError(f"Relink cannot start: {app.error}", status=Exit.USAGE) from app.error
+            return Exit.FAILED
+    log.info("stopped")
+    return Exit.OK
+
+
 class _Server(uvicorn.Server):
-    """Uvicorn that ends with status 0 when it was asked to end, and tells when it is ready."""
+    """Uvicorn that ends with status 0 when it was asked to end, ends a start halfway, and tells when it is ready."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -39,68 +91,61 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, without raising the signal again at the end; one that comes during a start ends the start."""
+        """As uvicorn's, but without raising the signal again at the end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         loop = asyncio.get_running_loop()
         serving = asyncio.current_task()
+        log = structlog.get_logger("relink")
 
-        def stop(number: signal.Signals) -> None:
-            structlog.get_logger("relink").info("stopping", signal=number.name)
-            self.handle_exit(number, None)
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.handle_exit(number, frame)
+            loop.call_soon_threadsafe(lambda: log.info("stopping", signal=signal.Signals(number).name))
             if not self.started and serving is not None:
-                serving.cancel()
+                loop.call_soon_threadsafe(serving.cancel)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop, number)
+        before = {number: signal.signal(number, stop) for number in _SIGNALS}
         try:
             yield
         except asyncio.CancelledError:
             if not self.should_exit:
                 raise
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
-def serve(settings: Settings) -> Exit:
-    """Serve until a signal. Raises CliError when the address is not to be had; a failed start answers FAILED."""
-    configure_logging(settings)
-    log = structlog.get_logger("relink")
-    with _listening_socket(settings.host, settings.port) as listener:
-        url = url_of(settings.host, listener.getsockname()[1])
+class _Startup:
+    """Keeps the exception of a failed start, which the server would only log, for `serve` to explain."""
 
-        def ready() -> None:
-            log.info(
-                "ready",
-                url=url,
-                version=__version__,
-                redis="REDIS_URL" if settings.redis_url else f"embedded in {settings.data_dir}",
-                whatsapp="simulated" if settings.whatsapp_root_key else settings.whatsapp_url or "real",
-            )
-            if sys.stderr.isatty():
-                print(f"\n  Relink serves on {url}   (page: {url}/  API: {url}/docs  stop: Ctrl-C)\n", file=sys.stderr)
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.error: BaseException | None = None
 
-        config = uvicorn.Config(
-            AccessLog(create_app(settings)),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            ws_max_size=_LARGEST_WEBSOCKET_MESSAGE,
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-        )
-        server = _Server(config, ready)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        failed: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failed.append(message)
+            else:
+                await send(message)
+
         try:
-            with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-                runner.run(server.serve(sockets=[listener]))
-        except SystemExit:  # uvicorn's way to say that the application did not start; it has logged why
-            return Exit.FAILED
-        except KeyboardInterrupt:
-            return Exit.INTERRUPTED
-    log.info("stopped")
-    return Exit.OK
+            await self._app(scope, receive, hold)
+        except Exception as error:
+            if not failed:
+                raise
+            self.error = error
+        for message in failed:
+            await send({**message, "message": ""} if isinstance(self.error, _EXPLAINED) else message)
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
+def _bound_socket(host: str, port: int) -> socket.socket:
     """A bound socket that does not listen yet: a caller is refused, not kept waiting, until the service is ready."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
