@@ -60,7 +60,9 @@ class Relink:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Relink]:
+async def running(
+    settings: Settings, *, make_engine: Callable[[Settings], Engine] = BaileysEngine
+) -> AsyncIterator[Relink]:
     """The service, from ready to released. Raises StoreUnavailable, EngineError when a part does not come up.
 
     On leaving: no new sessions, every socket closed and its session released for others to take, then the rest.
@@ -74,7 +76,7 @@ async def running(settings: Settings) -> AsyncIterator[Relink]:
         keys = Keys(settings.key_prefix)
         store = SessionStore(redis, keys)
         registry = ReplicaStore(redis, keys)
-        engine = await stack.enter_async_context(BaileysEngine(settings))
+        engine = await stack.enter_async_context(make_engine(settings))
 
         hub = Hub()
         supervisor = Supervisor()
