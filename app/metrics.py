@@ -5,11 +5,12 @@
 do not add up.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -52,12 +53,6 @@ class Metrics:
     def clients(self, change: int) -> None:
         """Socket.IO clients that came (1) or went (-1)."""
 
-    def watch_sessions(self, source: Callable[[], Mapping[str, int]]) -> None:
-        """Where to ask, at each scrape, how many sessions this replica owns by status."""
-
-    def watch_bridges(self, source: Callable[[], Iterable[BridgeSample]]) -> None:
-        """Where to ask, at each scrape, how the bridge processes are."""
-
 
 class PrometheusMetrics(Metrics):
     """Counts into `registry`. All names start with `relink_` (and `process_` for the process itself)."""
@@ -94,8 +89,8 @@ class PrometheusMetrics(Metrics):
             "relink_socketio_verbs", "Socket.IO verbs answered, by outcome.", ["verb", "code"], registry=registry
         )
         self._clients = Gauge("relink_socketio_clients", "Socket.IO clients connected.", registry=registry)
-        self._sources = _Sources()
-        registry.register(self._sources)
+        self._present = _Present()
+        registry.register(self._present)
 
     def transition(self, transition: Transition) -> None:
         self._transitions.labels(transition.event.value, transition.reason or "").inc()
@@ -119,29 +114,34 @@ class PrometheusMetrics(Metrics):
     def clients(self, change: int) -> None:
         self._clients.inc(change)
 
-    def watch_sessions(self, source: Callable[[], Mapping[str, int]]) -> None:
-        self._sources.sessions = source
+    def expose(
+        self, accept: str, sessions: Mapping[str, int] | None, bridges: Iterable[BridgeSample]
+    ) -> tuple[bytes, str]:
+        """Everything counted, and its content type by `accept`. What is measured only now comes along: how many
+        sessions this replica runs by status (None: not known), and how the bridge processes are."""
+        self._present.sessions = sessions
+        self._present.bridges = tuple(bridges)
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
 
-    def watch_bridges(self, source: Callable[[], Iterable[BridgeSample]]) -> None:
-        self._sources.bridges = source
 
-
-class _Sources(Collector):
-    """Gauges that are asked for at each scrape instead of being kept up to date."""
+class _Present(Collector):
+    """Gauges of the moment of a scrape."""
 
     def __init__(self) -> None:
-        self.sessions: Callable[[], Mapping[str, int]] = dict
-        self.bridges: Callable[[], Iterable[BridgeSample]] = tuple
+        self.sessions: Mapping[str, int] | None = None
+        self.bridges: tuple[BridgeSample, ...] = ()
 
     def collect(self) -> Iterator[Metric]:
-        sessions = GaugeMetricFamily("relink_sessions", "Sessions this replica owns, by status.", labels=["status"])
-        for status, count in self.sessions().items():
-            sessions.add_metric([status], count)
-        yield sessions
+        if self.sessions is not None:
+            sessions = GaugeMetricFamily("relink_sessions", "Sessions this replica runs.", labels=["status"])
+            for status, count in self.sessions.items():
+                sessions.add_metric([status], count)
+            yield sessions
         sockets = GaugeMetricFamily("relink_bridge_sockets", "Sockets a bridge process holds.", labels=["bridge"])
         rss = GaugeMetricFamily("relink_bridge_rss_bytes", "Resident memory of a bridge process.", labels=["bridge"])
         restarts = CounterMetricFamily("relink_bridge_restarts", "Times a bridge was replaced.", labels=["bridge"])
-        for sample in self.bridges():
+        for sample in self.bridges:
             sockets.add_metric([sample.name], sample.sockets)
             rss.add_metric([sample.name], sample.rss)
             restarts.add_metric([sample.name], sample.restarts)
