@@ -63,6 +63,7 @@ ACTIONS: dict[str, str] = {
     "correct_request": "Correct the request; nothing was changed.",
     "send_api_key": "Send the API key: `Authorization: Bearer KEY`.",
     "allow_origin": "Add the page's origin to CORS_ORIGINS.",
+    "use_loopback_name": "Call the service as localhost or 127.0.0.1, or set API_KEY.",
     "add_replica": "Start another replica, or raise MAX_SESSIONS.",
     "report": "This is a bug of Relink: report it with the service's log.",
 }
