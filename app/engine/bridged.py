@@ -1,6 +1,7 @@
 """One socket that lives in a bridge process: its requests served and its events delivered, strictly in order."""
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -10,7 +11,6 @@ from app.engine.base import (
     Closed,
     EngineError,
     EngineEvent,
-    Paired,
     QrOffered,
     SocketListener,
     StaleEpoch,
@@ -56,7 +56,6 @@ class BridgedSocket:
         self._inbox: asyncio.Queue[tuple[Message | Closed | None, float]] = asyncio.Queue()
         self.taken = False  # the bridge has confirmed it; before that its owner does not know of it
         self._quiet = False
-        self._creds_lost = False
         self._log = log.bind(session=session, epoch=epoch, socket=number)
         self._pump = asyncio.create_task(self._run(), name=f"socket {session} {epoch}")
 
@@ -163,11 +162,13 @@ class BridgedSocket:
             answer = {"ok": False, "error": "stale"}
             closed = Closed(None, "the epoch is stale")
         except Exception as error:
-            self._log.exception("auth_request_failed", op=request.get("op"))
+            # Without its traceback, which some log formats print with all local variables: keys, here.
+            self._log.error("auth_request_failed", op=request.get("op"), **described(error))
             answer = {"ok": False, "error": f"the store failed: {type(error).__name__}"}
             match request:
                 case {"op": "keys-set", "values": {"creds": _}}:
-                    self._creds_lost = True
+                    # What WhatsApp thinks of the device from here on is written nowhere.
+                    closed = Closed(None, f"credentials could not be stored: {type(error).__name__}")
         self._answer(request, answer)
         return closed
 
@@ -183,16 +184,14 @@ class BridgedSocket:
     def _deliver(self, event: EngineEvent, waited_ms: int) -> None:
         if self._quiet:
             return
-        if isinstance(event, Paired) and self._creds_lost:
-            return  # the link was not written down; the bridge, which was told, ends the socket
         if isinstance(event, QrOffered) and waited_ms > 0:
             event = QrOffered(event.text, event.ttl_ms - waited_ms, event.number, event.limit)
             if event.ttl_ms <= 0:
                 return
         try:
             self._listener.on_event(event)
-        except Exception:
-            self._log.exception("listener_failed", kind=type(event).__name__)
+        except Exception as error:
+            self._log.error("listener_failed", kind=type(event).__name__, **described(error))
 
     async def _drain(self) -> None:
         """See the writes through that came before the end."""
@@ -201,3 +200,10 @@ class BridgedSocket:
         self._put(None)
         await asyncio.wait({self._pump}, timeout=DRAIN_S)
         self._pump.cancel()
+
+
+def described(error: Exception) -> dict[str, str]:
+    """What can be logged of an error that passed through code with secrets in its variables."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+    return {"error": type(error).__name__, "problem": str(error)[:200], "where": where}

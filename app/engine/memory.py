@@ -109,10 +109,10 @@ class MemorySocket:
                     self._deliver(item)
             except StaleEpoch:
                 return self._end(Closed(None, "the epoch is stale"))
-            except Exception:
-                log.exception("listener_failed", session=self.session)
+            except Exception as error:
+                log.error("listener_failed", session=self.session, error=type(error).__name__)  # noqa: TRY400
                 if isinstance(item, Mapping) and "creds" in item:
-                    return self._end(Closed(None, "credentials could not be stored"))
+                    return self._end(Closed(None, f"credentials could not be stored: {type(error).__name__}"))
             finally:
                 self._inbox.task_done()
             if isinstance(item, Closed):

@@ -162,6 +162,11 @@ export class WhatsAppSocket {
     ws.on('CB:success', () => {
       this.#loggedIn = true;
     });
+    // Baileys listens to this event and does nothing, which keeps `ws` from giving up: the socket would hang for ever.
+    ws.on('unexpected-response', (request, response) => {
+      request.destroy();
+      this.fail(`WebSocket Error (Unexpected server response: ${response.statusCode})`);
+    });
     for (const type of ['passkey_prologue_request', 'crsc_continuation']) {
       ws.on(`CB:notification,type:${type}`, () => this.#report('passkey'));
     }
