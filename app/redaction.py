@@ -3,6 +3,7 @@
 Code is expected not to log secrets at all; this catches what slips through, such as an exception that quotes a URL.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -31,6 +32,9 @@ _HEX = re.compile(r"\b[0-9a-fA-F]{64,}\b")
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{40,}={0,2}")
 _JID = re.compile(r"\b(\d{3,})(\d{3})((?::\d+)?@(?:s\.whatsapp\.net|lid|c\.us|hosted(?:\.lid)?))\b")
 _PHONE = re.compile(r"\d(?=\d{3})")
+_LONG = re.compile(r"[A-Za-z0-9+/_-]{40}")
+_WORDS = ("@", "linked_devices", "data:", "bearer", "basic", "key", "token", "password", "secret")
+"""Every pattern above needs one of these words, or a long run: most texts have neither, and are let through."""
 
 
 class Redactor:
@@ -44,8 +48,10 @@ class Redactor:
         """`value` without secrets: texts cleaned, containers rebuilt, other objects by their text."""
         if value is None or isinstance(value, bool | int | float):
             return value
-        if _SECRET_FIELDS.search(field) or depth > _MAX_DEPTH:
+        if _is_secret(field) or depth > _MAX_DEPTH:
             return REDACTED
+        if type(value) is str:
+            return self._leaf(value, field)
         if isinstance(value, Mapping):
             return {key: self.value(item, str(key), depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
@@ -67,11 +73,23 @@ class Redactor:
         """
         if self._known is not None:
             text = self._known.sub(REDACTED, text)
-        if len(text) < 8:
+        if len(text) < 8 or not _is_suspicious(text):
             return text
         for pattern, replacement in _SHAPES if not name else _SHAPES_IN_NAMES:
             text = pattern.sub(replacement, text)
         return text
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_secret(field: str) -> bool:
+    return _SECRET_FIELDS.search(field) is not None
+
+
+def _is_suspicious(text: str) -> bool:
+    if len(text) >= 40 and _LONG.search(text):
+        return True
+    lower = text.lower()
+    return any(word in lower for word in _WORDS)
 
 
 def _key_material(match: re.Match[str]) -> str:
