@@ -93,11 +93,11 @@ def _is_suspicious(text: str) -> bool:
 
 
 def _key_material(match: re.Match[str]) -> str:
-    """Replace long base64, but leave paths, identifiers and hexadecimal digests (a script's SHA-1) alone."""
+    """Replace long base64, but leave absolute paths, lower-case names and digests in hexadecimal alone."""
     text = match[0]
-    mixed = any(c.isdigit() for c in text) and any(c.isupper() for c in text) and any(c.islower() for c in text)
-    padded = text.endswith("=")
-    return REDACTED if mixed or padded else text
+    path = text[0] == "/" and text.count("/") * 12 >= len(text)
+    mixed = text != text.lower() and text != text.upper()
+    return REDACTED if text[-1] == "=" or (mixed and not path) else text
 
 
 def _mask_jid(match: re.Match[str]) -> str:
