@@ -63,8 +63,11 @@ const ROUTES = [
   ['POST /reset', (simulator, { body }) => (only(body), simulator.reset(), { reset: true })]
 ].map(([route, handler]) => {
   const [method, path] = route.split(' ')
-  return { method, segments: path.slice(1).split('/'), handler }
+  return { method, path, segments: path.slice(1).split('/'), handler }
 })
+
+/** Every method and path there is, such as `POST /phones/:phone/scan`. */
+export const PATHS = ROUTES.map(({ method, path }) => `${method} ${path}`)
 
 function addPhone(simulator, { body }) {
   const { phone, name, platform } = only(body, 'phone', 'name', 'platform')
