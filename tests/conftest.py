@@ -14,6 +14,8 @@ from app.store.keys import Keys
 from app.store.sessions import SessionStore
 from tests.support.redis_server import RedisServer, binary, redis_server
 
+pytest_plugins = ["tests.support.no_skips"]
+
 
 @pytest.fixture(scope="session")
 def redis_version(request: pytest.FixtureRequest) -> str | None:
