@@ -26,6 +26,11 @@ class Settings(BaseSettings):
 
     # Where it listens, and who may call
     host: str = Field("127.0.0.1", description="Address to listen on. Another one than loopback needs API_KEY.")
+    published_on_loopback: bool = Field(
+        False,
+        description="HOST is inside a container whose port the host machine publishes on loopback only "
+        "(docker-compose.yml does): it needs no API_KEY then.",
+    )
     port: int = Field(3001, ge=0, le=65_535, description="Port to listen on.")
     api_key: SecretStr | None = Field(None, description="Callers send it as `Authorization: Bearer KEY` or X-API-Key.")
     cors_origins: Annotated[list[str], NoDecode] = Field(
@@ -111,7 +116,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
-        if not is_loopback(self.host) and self.api_key is None:
+        if not self.loopback_only and self.api_key is None:
             raise ValueError(
                 f"HOST={self.host} lets other machines in, and no API_KEY is set. "
                 "Set API_KEY to a long random text (for example `openssl rand -hex 32`), or HOST=127.0.0.1."
@@ -131,7 +136,7 @@ class Settings(BaseSettings):
     @cached_property
     def loopback_only(self) -> bool:
         """Whether only programs of this machine can reach the service."""
-        return is_loopback(self.host)
+        return is_loopback(self.host) or self.published_on_loopback
 
 
 def is_loopback(host: str) -> bool:
