@@ -15,6 +15,9 @@ const CLOSE_FRAME_MS = 1_500;
 const FIRST_QR_MS = 60_000;
 const NEXT_QR_MS = 20_000;
 
+/** What `ws` says when a connection ended without a close frame from the other side (RFC 6455, 7.1.5). */
+const NO_CLOSE_FRAME = 1006;
+
 const BAD_SESSION = 500;
 
 /** Tells which socket an uncaught error belongs to. */
@@ -34,6 +37,7 @@ export class WhatsAppSocket {
   #baileysLog;
   #qr = { limit: 0, number: 0 };
   #loggedIn = false;
+  #closeAnswered = false;
   /** Nothing is reported any more. */
   #quiet = false;
   #isGone = false;
@@ -79,7 +83,10 @@ export class WhatsAppSocket {
     await this.#end();
   }
 
-  /** Unlinks, then ends. @returns {Promise<boolean>} whether the request went out: only an open socket can send it */
+  /**
+   * Unlinks, then ends. @returns {Promise<boolean>} whether WhatsApp has taken the request in: it was sent (only an open
+   * socket can) and WhatsApp answered the close frame that followed it
+   */
   async logout() {
     if (!this.#loggedIn || !this.#sock.ws.isOpen) {
       await this.close();
@@ -94,7 +101,7 @@ export class WhatsAppSocket {
       return false;
     }
     await this.#gone.promise;
-    return true;
+    return this.#closeAnswered;
   }
 
   /** @param {string} phone digits @returns {Promise<string>} the code, once WhatsApp is ready to link */
@@ -244,6 +251,9 @@ export class WhatsAppSocket {
   #boundClose(ws) {
     const close = ws.close.bind(ws);
     ws.close = async () => {
+      ws.socket?.once('close', code => {
+        this.#closeAnswered = code !== NO_CLOSE_FRAME;
+      });
       const timer = setTimeout(() => ws.socket?.terminate(), CLOSE_FRAME_MS);
       try {
         await close();
