@@ -282,6 +282,10 @@ class Runner:
         if record.status is Status.CONNECTED and socket is not None and record.intent_deadline_at is not None:
             unlinked = await self._unlink(socket, (record.intent_deadline_at - self._now()) / 1000)
             self._forget_socket()
+            if not unlinked and not _due(record.intent_deadline_at, self._now()):
+                # Another login tells: WhatsApp refuses it if it did hear the request, else it is asked again.
+                await self._lost(record, Closed(None, "WhatsApp did not answer the logout"), Reason.CONNECTION_LOST)
+                return
         else:
             await self._close_socket()
         await self._apply(record, watcher.logged_out(record, unlinked=unlinked))
