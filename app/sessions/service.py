@@ -172,7 +172,7 @@ class SessionService:
         before = (await self._read(session)).record
         if before.status in CLEARED:
             return LoggedOut(before, unlinked=False, was_linked=False)
-        was_linked = before.jid is not None or before.status in watcher.LINKED
+        was_linked = watcher.has_link(before)
         if was_linked and before.status not in RUNNING:
             await self.start(session)  # WhatsApp is told through a socket, so somebody must hold one
         record = await self._ask_owner(session, Intent.LOGOUT, self._timing.logout_ms)

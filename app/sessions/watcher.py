@@ -27,6 +27,11 @@ LOGOUT_RETRY_MS = 1_000
 """A connection that is only wanted to say goodbye is tried again after this long at most."""
 
 
+def has_link(record: Record) -> bool:
+    """Whether there is, as far as the record tells, a link that WhatsApp knows of."""
+    return record.jid is not None or record.status in LINKED or record.status is Status.STOPPED
+
+
 def on_qr(record: Record, event: QrOffered) -> Change:
     """A code is on offer. Its id is unique for ever: (epoch, seq) is."""
     return Change(
@@ -165,7 +170,7 @@ def stopped(record: Record) -> Change:
 
 def logged_out(record: Record, *, unlinked: bool) -> Change:
     """The end of a logout that was asked for here."""
-    confirmed = unlinked or record.status in (Status.STARTING, Status.QR)
+    confirmed = unlinked or not has_link(record)
     return _cleared(record, Reason.API_LOGOUT if confirmed else Reason.API_LOGOUT_UNCONFIRMED, None)
 
 
