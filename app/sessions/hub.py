@@ -70,6 +70,10 @@ class Hub:
             if not self._watches[session]:
                 del self._watches[session]
 
+    def watched(self) -> frozenset[str]:
+        """The sessions that somebody here waits for."""
+        return frozenset(self._watches)
+
     def listen(self, listener: Callable[[Notice], None]) -> None:
         """Call `listener` with every notice; it must not block."""
         self._listeners.append(listener)
