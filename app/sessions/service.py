@@ -4,7 +4,7 @@ Each call reaches Redis and returns; none waits for another replica without a bo
 through the record, never through this service.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from app.errors import NoQrCode, SessionNotFound
@@ -95,7 +95,7 @@ class SessionService:
             raise NoQrCode(f"No QR code is on offer: {why.detail}", session=session, next_action=action)
         return code
 
-    async def follow(self, session: str, after: int | None = None) -> AsyncIterator[Update]:
+    async def follow(self, session: str, after: int | None = None) -> AsyncGenerator[Update, None]:
         """The session as it stands, then every change of it, each transition once and in order; ends with its deletion.
 
         `after`: begin with the timeline entries after that number; None: with none. Raises SessionNotFound.
