@@ -1,2 +1,2 @@
-export { SimulatorError } from './errors.js'
-export { RunningSimulator, startSimulator } from './server.js'
+export { SimulatorError } from './errors.js';
+export { RunningSimulator, startSimulator } from './server.js';
