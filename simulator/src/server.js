@@ -13,15 +13,15 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 /**
  * Starts a simulator.
  * @param {{ host?: string, port?: number, seed?: string, stateFile?: string }} options
- *   `host`: a loopback address (127.0.0.1); `port`: 0, the default, takes a free one; `seed`: makes every key the same at
- *   each start; `stateFile`: where phones and linked devices outlive the process
+ *   `host`: a loopback address (127.0.0.1); `port`: 0, the default, takes a free one; `seed`: makes every key the same
+ *   at each start; `stateFile`: where phones and linked devices outlive the process
  * @returns {Promise<RunningSimulator>}
  * @throws {Error} when the address is not loopback or is taken, or the state file is unusable
  */
 export async function startSimulator({ host = '127.0.0.1', port = 0, seed, stateFile } = {}) {
   if (!isLoopback(host))
     throw new Error(
-      `The simulator listens on loopback only (127.0.0.1, ::1, localhost), not on ${host}: whoever reaches it rules it.`,
+      `The simulator listens on loopback only (127.0.0.1, ::1), not on ${host}: whoever reaches it commands it.`,
     );
   const simulator = new Simulator({ seed, stateFile });
   const settings = { version, url: '' };
