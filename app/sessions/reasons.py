@@ -35,7 +35,6 @@ class Reason(StrEnum):
     BAD_SESSION = "bad_session"
     PASSKEY_REQUIRED = "passkey_required"
     HANDOVER = "handover"
-    OWNER_LOST = "owner_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,6 @@ REASONS: dict[Reason, Explanation] = {
         "WhatsApp demands a passkey to link this account. Baileys 7.0.0-rc14 cannot give one.", "remove_passkey"
     ),
     Reason.HANDOVER: Explanation("The replica that held the session stops; another takes it over.", "wait"),
-    Reason.OWNER_LOST: Explanation("The replica that held the session is gone; another took it over.", "wait"),
 }
 
 _BY_STATUS: dict[Status, Explanation] = {
