@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import structlog
 
@@ -37,7 +37,7 @@ async def follow(service: SessionService, session: str, after: int | None) -> As
     begun = False
     while True:
         try:
-            async with aclosing(cast(AsyncGenerator[Update], service.follow(session, after))) as updates:
+            async with aclosing(service.follow(session, after)) as updates:
                 async for update in updates:
                     if update.transitions or not begun:
                         yield update
