@@ -3,6 +3,7 @@
 The layouts are those of the npm library `baileys-redis-auth`; `docs/redis.md` has them.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -49,11 +50,11 @@ class RedisAuthStore:
     async def write(self, id: str, *, epoch: int, values: Mapping[str, str | None]) -> None:
         if not values:
             return
-        kept = {field: value for field, value in values.items() if value is not None}
-        args: list[str | int] = [epoch, self._layout, len(kept)]
-        for field, value in kept.items():
-            args += [field, value]
-        args += [field for field, value in values.items() if value is None]
+        change = {
+            "set": {field: value for field, value in values.items() if value is not None},
+            "delete": [field for field, value in values.items() if value is None],
+        }
+        args: list[str | int] = [epoch, self._layout, json.dumps(change, ensure_ascii=False, separators=(",", ":"))]
         if await self._client.script("auth_write", self._keys.of_scripts(id), args) != "ok":
             raise StaleEpoch(f"epoch {epoch} of session {id} is over")
 

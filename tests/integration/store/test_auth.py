@@ -22,6 +22,18 @@ async def test_what_is_written_can_be_read(store: SessionStore, auth_store: Redi
     await auth_store.write("a", epoch=epoch, values={})
 
 
+async def test_texts_are_opaque(store: SessionStore, auth_store: RedisAuthStore) -> None:
+    epoch = (await start(store)).epoch
+    values: dict[str, str | None] = {
+        "creds": '{"a": "\\u00e9 \\\\ \\""}',
+        "session-ü 🔑": "ü 🔑 \n \x00 \x7f \u2028",
+        "pre-key-1": "",
+        "pre-key-2": "9" * 40,
+    }
+    await auth_store.write("a", epoch=epoch, values=values)
+    assert await auth_store.read("a", epoch=epoch, fields=list(values)) == values
+
+
 async def test_the_layouts_are_those_of_baileys_redis_auth(store: SessionStore, redis_client: RedisClient) -> None:
     for layout, id in [(AuthLayout.HASH, "h"), (AuthLayout.KEYS, "k")]:
         epoch = (await start(store, id)).epoch
@@ -148,6 +160,19 @@ async def test_fields_that_another_program_wrote_in_between_are_cleared_too(
     await auth.write("a", epoch=record.epoch, values={"creds": "new"})
     await store.delete("a")
     assert await session_keys(redis_client) == {"relink:{a}x:keys:creds"}
+
+
+@pytest.mark.invariant("I3")
+async def test_credentials_go_at_once_even_if_the_purge_cannot_follow(
+    store: SessionStore, redis_client: RedisClient, keys: Keys
+) -> None:
+    await store.ensure("a")
+    await foreign_keys(redis_client)
+    answer = await redis_client.script("reset", keys.of_scripts("a"), ["op", "", ""])
+    assert answer[3] == 1
+    assert await redis_client.execute("EXISTS", "relink:{a}:keys:creds") == 0
+    await start(store)  # the next change makes good for it
+    assert await session_keys(redis_client) == BARE
 
 
 @pytest.mark.invariant("I3")

@@ -267,7 +267,7 @@ def test_random_histories(redis: RedisServer, layout: AuthLayout) -> None:
         def __init__(self) -> None:
             super().__init__(redis, layout)
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=40,
