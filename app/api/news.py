@@ -39,7 +39,7 @@ async def follow(service: SessionService, session: str, after: int | None) -> As
         try:
             async with aclosing(service.follow(session, after)) as updates:
                 async for update in updates:
-                    if update.transitions or not begun:
+                    if update.transitions or update.record is None or not begun:
                         yield update
                     begun = True
                     if update.record is None:
