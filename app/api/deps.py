@@ -21,8 +21,8 @@ def service_of(request: Request) -> SessionService:
 
 
 def bridges_of(relink: Relink) -> tuple[ProcessStats, ...]:
-    """The bridge processes behind `relink`, as they stand."""
-    return cast(BaileysEngine, relink.engine).stats().processes
+    """The bridge processes behind `relink`, as they stand; none where the engine needs none."""
+    return relink.engine.stats().processes if isinstance(relink.engine, BaileysEngine) else ()
 
 
 async def _service(request: Request) -> SessionService:

@@ -56,6 +56,7 @@ async def _redis(relink: Relink) -> str:
 
 
 def _engine(relink: Relink) -> str:
-    if any(process.pid is not None for process in bridges_of(relink)):
+    bridges = bridges_of(relink)
+    if not bridges or any(bridge.pid is not None for bridge in bridges):
         return "ok"
     return "No bridge process runs at this moment; one is being started."

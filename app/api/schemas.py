@@ -117,9 +117,12 @@ def logout_json(answer: LoggedOut) -> Json:
     return verb_json(message, answer.record, unlinked=answer.unlinked)
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def dump(content: object) -> bytes:
     """JSON as bytes. ASCII only, so that no text a caller sent can make it fail."""
-    return json.dumps(content, separators=(",", ":")).encode("ascii")
+    return _encode(content).encode("ascii")
 
 
 class JsonResponse(Response):

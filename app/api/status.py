@@ -14,6 +14,9 @@ _ANSWERS = openapi.answers(
     "The session as it stands.", models.Session, examples.SESSION, (*openapi.SESSION, SessionNotFound)
 )
 
+_IN_QUERY = openapi.query("session", "The session; `default` if absent.", {"type": "string"})
+_IN_PATH = openapi.path("id", "The session's id.")
+
 
 async def flat_status(request: Request) -> Response:
     """The record of the session named in the query, `default` if absent."""
@@ -31,24 +34,21 @@ async def session_status(request: Request) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Add the routes. Call it first: routes are tried in their order."""
-    app.router.add_api_route(
-        "/status",
-        flat_status,
-        methods=["GET"],
-        summary="Read a session",
-        tags=["flat"],
-        responses=_ANSWERS,
-        openapi_extra=openapi.query("session", "The session; `default` if absent.", {"type": "string"}),
-        route_class_override=DirectRoute,
-    )
-    app.router.add_api_route(
-        "/sessions/{id}",
-        session_status,
-        methods=["GET"],
-        summary="Read a session",
-        tags=["sessions"],
-        responses=_ANSWERS,
-        openapi_extra=openapi.path("id", "The session's id."),
-        route_class_override=DirectRoute,
-    )
+    """Add the routes, before all others: routes are tried in their order."""
+    others = list(app.router.routes)
+    for path, endpoint, tag, parameter in (
+        ("/status", flat_status, "flat", _IN_QUERY),
+        ("/sessions/{id}", session_status, "sessions", _IN_PATH),
+    ):
+        app.router.add_api_route(
+            path,
+            endpoint,
+            methods=["GET"],
+            summary="Read a session",
+            tags=[tag],
+            responses=_ANSWERS,
+            openapi_extra=parameter,
+            route_class_override=DirectRoute,
+        )
+    added = app.router.routes[len(others) :]
+    app.router.routes[:] = [*added, *others]
