@@ -117,7 +117,11 @@ class _Story:
 
     def _scan(self) -> str:
         assert self._simulator is not None
-        answer = self._simulator.post(phones.path(self._number, "scan"), {"qr": self._seen[-1]})
+        try:
+            answer = self._simulator.post(phones.path(self._number, "scan"), {"qr": self._seen[-1]})
+        except CliError as error:
+            error.hint = error.hint or "If the service talks to the real WhatsApp: relink check --by-hand."
+            raise
         return f"simulated phone {self._number} linked it as {answer['jid']}"
 
     def _wait_for_scan(self) -> str:

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
 from app.cli.config import client_defaults, simulator_default
 from app.cli.errors import CliError, Exit
+from app.model import SESSION_ID
 from app.sessions.reasons import ACTIONS
 
 Json = dict[str, Any]
@@ -150,5 +150,11 @@ def simulator(url: str | None) -> Client:
 
 
 def session_path(session: str, *rest: str) -> str:
-    """`/sessions/{id}/…` with the id escaped: the service, not the address, says what is wrong with a bad one."""
-    return "/".join(("/sessions", quote(session, safe=""), *rest))
+    """`/sessions/{id}/…`. Raises CliError for an id that cannot be one: not every text can be part of an address."""
+    if not SESSION_ID.fullmatch(session):
+        raise CliError(
+            f"{session!r} cannot be a session id.",
+            hint="Use 1 to 64 letters, digits, '_', '.' or '-', beginning with a letter or a digit.",
+            status=Exit.USAGE,
+        )
+    return "/".join(("/sessions", session, *rest))

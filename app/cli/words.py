@@ -27,22 +27,24 @@ EVENTS: dict[Event, str] = {
 }
 
 
-def entry_line(entry: Json) -> str:
-    """One timeline entry as one line: when, number, status, what happened, why and what to do next."""
+_SAID_BY_REASON = frozenset({Event.LOGOUT, Event.RESET, Event.STOP})
+"""Events whose reason says the same and more."""
+
+
+def entry_line(entry: Json, *, newest: bool) -> str:
+    """One timeline entry as one line: when, number, status, what happened and why; for the newest also what to do."""
     try:
-        what = EVENTS[Event(entry["event"])]
+        event = Event(entry["event"])
     except ValueError:  # a service newer than this command
-        what = entry["event"]
-    parts = [what]
-    if entry["detail"]:
-        parts.append(entry["detail"])
-    elif entry["reason"]:
-        parts.append(f"Reason: {entry['reason']}.")
+        event = None
+    parts = [] if event in _SAID_BY_REASON and entry["detail"] else [EVENTS[event] if event else entry["event"]]
+    if entry["detail"] or entry["reason"]:
+        parts.append(entry["detail"] or f"Reason: {entry['reason']}.")
     if entry["note"]:
         parts.append(f"({entry['note']})")
     if entry["code"] is not None:
         parts.append(f"[close code {entry['code']}]")
-    action = _action(entry["reason"])
+    action = _action(entry["reason"]) if newest else ""
     if action:
         parts.append(f"→ {action}")
     change = entry["to"] if entry["from"] in (None, entry["to"]) else f"{entry['from']} → {entry['to']}"
