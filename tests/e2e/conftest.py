@@ -12,18 +12,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.engine.baileys import BaileysEngine
 from app.lifespan import running
 from app.model import AuthLayout
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.simulator import Simulator
-from tests.support.world import World, eventually, fast_settings
+from tests.support.world import World, fast_settings
 
 HERE = Path(__file__).parent
 
 _numbers = count(1)
-
-LEAK_CHECK_S = 10.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,7 +69,7 @@ async def keys_world(server: RedisServer, shared_simulator: Simulator) -> AsyncI
 async def world(hash_world: World, simulator: Simulator) -> AsyncIterator[World]:
     """The shared service, hash layout."""
     yield hash_world
-    await _sweep(hash_world)
+    await hash_world.sweep()
 
 
 @pytest.fixture(params=list(AuthLayout))
@@ -84,7 +81,7 @@ def world_of_layout(request: pytest.FixtureRequest, hash_world: World, keys_worl
 async def each_world(world_of_layout: World, simulator: Simulator) -> AsyncIterator[World]:
     """The shared services: a test that asks for this runs once per auth layout."""
     yield world_of_layout
-    await _sweep(world_of_layout)
+    await world_of_layout.sweep()
 
 
 @pytest.fixture
@@ -96,23 +93,3 @@ def new_session() -> Callable[[], str]:
 @pytest.fixture
 def session(new_session: Callable[[], str]) -> str:
     return new_session()
-
-
-async def _sweep(world: World) -> None:
-    """Delete every session, and see that nothing of them is left: no runner, no socket, no waiter, no task."""
-    relink = world.relink
-    for record in (await world.service.page(limit=1_000)).records:
-        if record.id != "default":
-            await world.service.delete(record.id)
-    await world.service.force_reset("default")
-
-    def left() -> list[object]:
-        engine = relink.engine
-        assert isinstance(engine, BaileysEngine)
-        of_sessions = [task for task in asyncio.all_tasks() if task.get_name().startswith(("session ", "socket "))]
-        return [*relink.supervisor.sessions, *relink.hub.watched(), *of_sessions, *["socket"] * engine.stats().sockets]
-
-    try:
-        await eventually(lambda: not left(), seconds=LEAK_CHECK_S)
-    except AssertionError:
-        raise AssertionError(f"left behind: {left()}") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from app.engine.baileys import BaileysEngine
 from app.lifespan import Relink
 from app.model import AuthLayout, Record, Status, Transition
 from app.sessions.service import SessionService
@@ -122,6 +123,23 @@ class World:
         checked, and it knows the phone's other devices."""
         await self.simulator.wait_for("digest", jid=jid)
         await eventually(lambda: any(name.startswith("device-list-") for name in self.behind.fields(session)))
+
+    async def sweep(self) -> None:
+        """Delete every session, and see that nothing of them is left: no runner, no socket, no waiter, no task."""
+        relink = self.relink
+        for record in (await self.service.page(limit=1_000)).records:
+            await self.service.delete(record.id)
+
+        def left() -> list[object]:
+            assert isinstance(relink.engine, BaileysEngine)
+            tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith(("session ", "socket "))]
+            sockets = ["a socket in the bridge"] * relink.engine.stats().sockets
+            return [*relink.supervisor.sessions, *relink.hub.watched(), *tasks, *sockets]
+
+        try:
+            await eventually(lambda: not left())
+        except AssertionError:
+            raise AssertionError(f"left behind: {left()}") from None
 
     async def events(self, session: str) -> list[Transition]:
         """The whole timeline."""
