@@ -11,10 +11,8 @@ from app.model import CLEARED, PER_LINK_FIELDS, PER_STATUS_FIELDS, RUNNING, SOCK
 _ALONE = frozenset({"read", "beat"})
 """Scripts that need nothing of `lib.lua`."""
 
-_NUMBERS = (
-    "epoch", "seq", "intent_deadline_at", "code", "attempt", "retry_at", "deadline_at", "qr_expires_at", "qr_count",
-    "qr_limit", "created_at", "updated_at", "connected_at", "cleared",
-)  # fmt: skip
+INTEGERS = frozenset(field.name for field in fields(Record) if "int" in str(field.type))
+"""Record fields that are whole numbers; the others are texts."""
 
 _FIXED = ("id", "status", "epoch", "seq", "reason", "code", "created_at", "updated_at", "cleared")
 """Record fields that a change cannot set by name: the scripts see to them."""
@@ -54,7 +52,7 @@ def _lists() -> str:
         "WAITING": RUNNING - {Status.CONNECTED},
         "CLEARED": CLEARED,
         "FIELDS": [field.name for field in fields(Record)],
-        "NUMBERS": _NUMBERS,
+        "NUMBERS": INTEGERS,
         "FIXED": _FIXED,
     }
     lines = [f"local {name} = {{ {', '.join(f'{item} = true' for item in sorted(of))} }}" for name, of in sets.items()]

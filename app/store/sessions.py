@@ -10,8 +10,8 @@ from app.model import Change, Intent, Record, Status, Transition
 from app.store import timeline
 from app.store.client import RedisClient
 from app.store.keys import Keys, glob_escape
+from app.store.scripts import INTEGERS
 
-_INTEGERS = frozenset(field.name for field in fields(Record) if "int" in str(field.type))
 _NAMES = frozenset(field.name for field in fields(Record)) - {"id"}
 
 
@@ -145,9 +145,10 @@ class SessionStore:
 
     async def reset(self, id: str, *, create: bool = False, note: str | None = None) -> Record | None:
         """Back to idle from any status, auth state removed, everybody fenced out. None: no such session."""
-        if create:
-            return (await self._creating("reset", id, "1", note or "")).record
-        return (await self._run("reset", id, "", note or "")).record
+        answer = await self._run("reset", id, "", note or "")
+        if answer.record is None and create:  # only now: a Redis with full memory resets, but registers nothing
+            answer = await self._creating("reset", id, "1", note or "")
+        return answer.record
 
     async def request(self, id: str, intent: Intent, *, deadline_in_ms: int) -> Record | None:
         """Ask the owner for something. None: no such session."""
@@ -203,7 +204,7 @@ def _parse(id: str, answer: list[Any]) -> _Answer:
 
 def _record(id: str, flat: dict[str, str], now: int) -> Record:
     known: dict[str, Any] = {
-        name: int(value) if name in _INTEGERS else value for name, value in flat.items() if name in _NAMES
+        name: int(value) if name in INTEGERS else value for name, value in flat.items() if name in _NAMES
     }
     known["status"] = Status(known["status"])
     if "intent" in known:

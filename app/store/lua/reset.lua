@@ -12,7 +12,6 @@ if not record then
   if ARGV[2] ~= '1' then
     return answer('unknown', nil)
   end
-  redis.call('UNLINK', AUTH) -- as in clear_auth: a removal first
   record = create_record()
 end
 clear(record)

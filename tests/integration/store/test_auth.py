@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.model import AuthLayout, Change, Event, StaleEpoch, Status
+from app.model import AuthLayout, Change, Event, Intent, StaleEpoch, Status
 from app.store.auth import RedisAuthStore
 from app.store.client import RedisClient
 from app.store.keys import Keys
@@ -173,6 +173,37 @@ async def test_credentials_go_at_once_even_if_the_purge_cannot_follow(
     assert await redis_client.execute("EXISTS", "relink:{a}:keys:creds") == 0
     await start(store)  # the next change makes good for it
     assert await session_keys(redis_client) == BARE
+
+
+@pytest.mark.invariant("I11")
+async def test_a_late_purge_spares_a_link_begun_since(
+    store: SessionStore, redis_client: RedisClient, keys: Keys
+) -> None:
+    auth = RedisAuthStore(redis_client, keys, AuthLayout.KEYS)
+    await store.ensure("a")
+    await foreign_keys(redis_client)
+    scripts = [("reset", ["op1", "", ""]), ("start", ["op2", "w1", "30000", "30000", ""])]
+    for name, args in scripts:  # without the purge that the store would do here
+        assert (await redis_client.script(name, keys.of_scripts("a"), args))[3] == 1
+    reading = await store.read("a")
+    assert reading is not None
+    await auth.write("a", epoch=reading.record.epoch, values={"creds": "new", "pre-key-7": "new"})
+    await store.request("a", Intent.STOP, deadline_in_ms=1_000)
+    assert await session_keys(redis_client) == BARE | {
+        "relink:{a}:fields",
+        "relink:{a}:keys:creds",
+        "relink:{a}:keys:pre-key-7",
+    }
+
+
+@pytest.mark.invariant("I2")
+async def test_adopting_is_fenced(store: SessionStore, redis_client: RedisClient, keys: Keys) -> None:
+    record = await start(store)
+    await foreign_keys(redis_client)
+    for epoch in (record.epoch - 1, ""):
+        answer = await redis_client.script("auth_adopt", keys.of_scripts("a"), [epoch, "keys", "1", "creds"])
+        assert answer == ["stale"]
+    assert await redis_client.execute("EXISTS", "relink:{a}:fields") == 0
 
 
 @pytest.mark.invariant("I3")

@@ -12,7 +12,7 @@ from app.errors import InvalidSessionId, StoreUnavailable
 from app.model import AuthLayout, Change, Event, Record, Status
 from app.store.auth import RedisAuthStore
 from app.store.client import RedisClient, connect
-from app.store.keys import Keys, glob_escape
+from app.store.keys import Keys
 from app.store.sessions import SessionStore, Started
 from tests.integration.store.test_sessions import link, start
 from tests.support.redis_server import RedisServer, redis_server
@@ -63,16 +63,17 @@ async def test_scripts_survive_a_flush_of_the_script_cache(store: SessionStore, 
 
 
 @pytest.mark.invariant("I5")
-async def test_reset_works_where_memory_is_full(
+async def test_clearing_works_where_memory_is_full(
     store: SessionStore, auth_store: RedisAuthStore, redis_client: RedisClient
 ) -> None:
     record = await link(store, auth_store)
+    await link(store, auth_store, "b")
     await redis_client.execute("CONFIG", "SET", "maxmemory", 1)
     try:
         with pytest.raises(StoreUnavailable):
             await auth_store.write("a", epoch=record.epoch, values={"creds": "new"})
         with pytest.raises(StoreUnavailable):
-            await store.start("b", owner="w1", starting_in_ms=1, connecting_in_ms=1)
+            await store.start("c", owner="w1", starting_in_ms=1, connecting_in_ms=1)
         with pytest.raises(StoreUnavailable):
             await store.advance(
                 "a", epoch=record.epoch, seq=record.seq, change=Change(event=Event.STOP, status=Status.STOPPED)
@@ -80,9 +81,13 @@ async def test_reset_works_where_memory_is_full(
         reading = await store.read("a")
         assert reading is not None
         assert reading.record == record
-        reset = await store.reset("a")
+        clear = Change(event=Event.LOGOUT, status=Status.LOGGED_OUT, clear=True)
+        assert isinstance(await store.advance("a", epoch=record.epoch, seq=record.seq, change=clear), Record)
+        reset = await store.reset("b", create=True)
         assert reset is not None
         assert reset.status is Status.IDLE
+        with pytest.raises(StoreUnavailable):
+            await store.reset("c", create=True)
     finally:
         await redis_client.execute("CONFIG", "SET", "maxmemory", 0)
 
@@ -162,7 +167,3 @@ async def test_what_is_no_id_reaches_no_key(store: SessionStore, redis_client: R
     with pytest.raises(InvalidSessionId):
         await store.ensure(id)
     assert await redis_client.execute("DBSIZE") == 0
-
-
-def test_glob_escape() -> None:
-    assert glob_escape("a*?[b-c]^\\{x}") == "a\\*\\?\\[b\\-c\\]\\^\\\\{x}"

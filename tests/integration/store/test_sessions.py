@@ -309,10 +309,16 @@ async def test_requests(store: SessionStore, auth_store: RedisAuthStore) -> None
     assert (asked.status, asked.intent, asked.seq, asked.qr) == (Status.QR, Intent.STOP, record.seq + 1, "text")
     assert asked.intent_deadline_at == asked.updated_at + 1_000
     assert await store.request("a", Intent.STOP, deadline_in_ms=9_000) == asked
-    replaced = await store.request("a", Intent.LOGOUT, deadline_in_ms=0)
+    replaced = await store.request("a", Intent.LOGOUT, deadline_in_ms=60_000)
     assert replaced is not None
     assert (replaced.intent, replaced.seq) == (Intent.LOGOUT, asked.seq + 1)
-    late = await store.request("a", Intent.STOP, deadline_in_ms=1_000)  # nobody waits for that logout any more
+    assert await store.request("a", Intent.STOP, deadline_in_ms=1_000) == replaced
+
+
+async def test_a_request_that_nobody_waits_for_is_replaced(store: SessionStore) -> None:
+    await start(store)
+    await store.request("a", Intent.LOGOUT, deadline_in_ms=0)
+    late = await store.request("a", Intent.STOP, deadline_in_ms=1_000)
     assert late is not None
     assert late.intent is Intent.STOP
 
