@@ -20,11 +20,15 @@ const NO_CLOSE_FRAME = 1006;
 
 const BAD_SESSION = 500;
 
-/** Tells which socket an uncaught error belongs to. */
+/**
+ * Tells which socket an uncaught error belongs to. Holds a token that is emptied when the socket is gone: timers keep
+ * the token, and Baileys leaves some that run for days.
+ * @type {AsyncLocalStorage<{socket: WhatsAppSocket | null}>}
+ */
 const current = new AsyncLocalStorage();
 
-/** @returns {WhatsAppSocket | undefined} the socket whose work runs now */
-export const currentSocket = () => current.getStore();
+/** @returns {WhatsAppSocket | null | undefined} the socket whose work runs now */
+export const currentSocket = () => current.getStore()?.socket;
 
 export class WhatsAppSocket {
   #wire;
@@ -38,6 +42,7 @@ export class WhatsAppSocket {
   #qr = { limit: 0, number: 0 };
   #loggedIn = false;
   #closeAnswered = false;
+  #token = { socket: this };
   /** Nothing is reported any more. */
   #quiet = false;
   #isGone = false;
@@ -61,7 +66,7 @@ export class WhatsAppSocket {
   /** Begins to connect. How that goes is reported, also when it fails at once. */
   start(credsText, config) {
     if (this.#isGone) return; // closed before it began
-    current.run(this, () => {
+    current.run(this.#token, () => {
       try {
         this.#auth = this.#makeAuth(credsText);
       } catch {
@@ -234,16 +239,10 @@ export class WhatsAppSocket {
   #release() {
     if (this.#isGone) return;
     this.#isGone = true;
+    this.#token.socket = null;
     this.#baileysLog.mute();
     this.#wire.forget(this.#address.socket);
-    if (this.#sock) {
-      const { ws } = this.#sock;
-      // Queries that wait for an answer would do so for up to 60 s: Baileys took their close listeners away.
-      ws.emit('error', new Error('socket ended'));
-      ws.socket?.terminate();
-      ws.removeAllListeners();
-      ws.on('error', () => {});
-    }
+    if (this.#sock) abandon(this.#sock);
     this.#gone.resolve();
     this.#onGone();
   }
@@ -271,6 +270,24 @@ export function closeOf(error) {
   // and a 401 of some proxy is no logout.
   if (message.startsWith('WebSocket Error (')) return { code: null, message };
   return { code: error?.output?.statusCode ?? null, message };
+}
+
+/**
+ * Ends whatever waits for an answer on a socket that has ended, now and later. Baileys took their close listeners away,
+ * and makes further queries: each would keep the whole socket in memory for 60 s.
+ */
+function abandon({ ws, signalRepository }) {
+  const ended = new Error('socket ended');
+  ws.emit('error', ended);
+  ws.socket?.terminate();
+  ws.removeAllListeners();
+  ws.on('error', () => {});
+  ws.on = (event, listener) => {
+    if (event === 'error') queueMicrotask(() => listener(ended));
+    return ws;
+  };
+  // A login that goes on caches who the account is, with a timer of three days each time.
+  signalRepository.lidMapping.mappingCache.set = () => {};
 }
 
 function withResolvers() {
