@@ -11,5 +11,5 @@ if not record then
 end
 clear_auth(record)
 redis.call('UNLINK', RECORD, TIMELINE)
-publish({ deleted = true, epoch = tonumber(record.epoch), seq = tonumber(record.seq) + 1 })
+publish(record.epoch, int(tonumber(record.seq) + 1), '"deleted":true')
 return answer('ok', record)

@@ -21,12 +21,9 @@ local function int(number)
   return string.format('%.0f', number)
 end
 
-local function clock()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local NOW = clock()
+local TIME = redis.call('TIME')
+local MICROSECONDS = TIME[1] * 1000000 + TIME[2]
+local NOW = math.floor(MICROSECONDS / 1000)
 
 -- The record as it was read: `save` writes the difference.
 local stored = {}
@@ -82,14 +79,16 @@ local function refuse(text)
   return redis.error_reply('REFUSED ' .. ID .. ': ' .. text)
 end
 
-local function publish(notice)
-  notice.id = ID
-  redis.call('PUBLISH', PREFIX .. ':changes', cjson.encode(notice))
+-- `what` is the part of the message that differs, as JSON. Numbers go in as text: cjson rounds to 14 digits.
+local function publish(epoch, seq, what)
+  local message = '{"id":%s,"epoch":%s,"seq":%s,%s}'
+  redis.call('PUBLISH', PREFIX .. ':changes', string.format(message, cjson.encode(ID), epoch, seq, what))
 end
 
--- A record that does not exist yet. Its epoch is the clock, so that no epoch of a deleted namesake is valid again.
+-- A record that does not exist yet. Its epoch is the clock, so that no epoch of a deleted namesake is valid again; in
+-- microseconds, because epochs must not grow faster than it: a script that bumps one takes longer than that.
 local function new_record()
-  return { epoch = int(NOW), seq = '0', created_at = int(NOW) }
+  return { epoch = int(MICROSECONDS), seq = '0', created_at = int(NOW) }
 end
 
 local function bump(record)
@@ -130,12 +129,7 @@ local function transition(record, status, entry)
   note('code', entry.code)
   note('note', entry.note)
   redis.call('XADD', TIMELINE, 'MAXLEN', '~', TIMELINE_LENGTH, record.seq .. '-0', unpack(line))
-  publish({
-    epoch = tonumber(record.epoch),
-    seq = tonumber(record.seq),
-    status = status,
-    owner = record.owner or '',
-  })
+  publish(record.epoch, record.seq, string.format('"status":"%s","owner":%s', status, cjson.encode(record.owner or '')))
 end
 
 local function create_record()
