@@ -153,13 +153,13 @@ async def _background(**work: Callable[[], Coroutine[None, None, None]]) -> Asyn
                 log.exception("background_work_failed", work=name)
             await asyncio.sleep(CRASH_PAUSE_S)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(keep(name, run), name=name) for name, run in work.items()]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    tasks = [asyncio.create_task(keep(name, run), name=name) for name, run in work.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _feed(changes: Changes, hub: Hub, supervisor: Supervisor) -> None:
