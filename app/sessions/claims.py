@@ -103,10 +103,11 @@ class Claims:
             record = reading.record
             if record.owner == "":
                 return True
+            if record.owner == self._replicas.name:  # an earlier life of that name, or a notice that never came
+                return record.id not in self._supervisor.sessions
             if record.owner not in present:
                 return self._replicas.settled
-            overdue = record.deadline_at is not None and record.deadline_at + NEGLECT_MS < reading.now
-            return overdue and record.owner != self._replicas.name
+            return record.deadline_at is not None and record.deadline_at + NEGLECT_MS < reading.now
 
         after = ""
         while page := await self._store.page(after=after, limit=SWEEP_PAGE):
