@@ -18,6 +18,7 @@ from app.metrics import Metrics
 from app.model import DEFAULT_SESSION
 from app.realtime.clients import MAX_UNDER_WAY, Client
 from app.realtime.feeds import Feeds
+from app.realtime.transport import Server
 from app.realtime.verbs import VERBS, Context, run
 from app.sessions.service import SessionService
 
@@ -29,7 +30,6 @@ _NOT_READ = 64
 """Packets that a client has not read yet at which its sender pauses."""
 
 _LOOK_AGAIN_S = 0.02
-_RESERVED = frozenset({"connect", "disconnect", "*", ""})
 
 
 class Realtime:
@@ -40,8 +40,8 @@ class Realtime:
         self._metrics = metrics
         self._clients: dict[str, Client] = {}
         self._context: Context | None = None
-        self._server = _Server(
-            self,
+        self._server = Server(
+            self._admit,
             async_mode="asgi",
             cors_allowed_origins=[],  # none of its own: `app.api.guard` has the one policy for all faces
             max_http_buffer_size=MAX_MESSAGE_BYTES,
@@ -67,10 +67,10 @@ class Realtime:
             for client in list(self._clients.values()):
                 client.close()
             await feeds.close()
-            await self._server.shutdown()
+            await self._server.close()
 
-    async def admit(self, sid: str) -> None:
-        """Called before each event of a client is looked at: whoever sends too much is read more slowly."""
+    async def _admit(self, sid: str) -> None:
+        """Whoever sends too much is read more slowly."""
         client = self._clients.get(sid)
         if client is not None and (delay := client.delay()) > 0:
             await asyncio.sleep(delay)
@@ -138,7 +138,7 @@ class Realtime:
 
     def _emitter(self, sid: str) -> Any:
         async def emit(name: str, data: Json) -> None:
-            socket = self._socket(sid)
+            socket = self._server.socket_of(sid)
             # Engine.IO takes any number of packets and tells nobody when they were read.
             while socket is not None and not socket.closed and socket.queue.qsize() >= _NOT_READ:  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_AGAIN_S)
@@ -147,12 +147,9 @@ class Realtime:
         return emit
 
     def _cut(self, sid: str) -> None:
-        socket = self._socket(sid)
+        socket = self._server.socket_of(sid)
         if socket is not None:
             self._server.start_background_task(socket.close, wait=False, abort=True)
-
-    def _socket(self, sid: str) -> Any:
-        return self._server.eio.sockets.get(self._server.manager.eio_sid_from_sid(sid, "/"))
 
     async def _send_off(self, stopping: Stopping) -> None:
         await stopping.wait()
@@ -163,21 +160,6 @@ class Realtime:
         for socket in list(self._server.eio.sockets.values()):
             with suppress(Exception):
                 await socket.close(wait=False)
-
-
-class _Server(socketio.AsyncServer):  # type: ignore[misc]
-    """Looks at each event before it is dispatched; python-socketio has no hook for that."""
-
-    def __init__(self, realtime: Realtime, **options: Any) -> None:
-        super().__init__(**options)
-        self._realtime = realtime
-
-    async def _handle_event(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
-        sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
-        await self._realtime.admit(sid)
-        if not isinstance(data, list) or not data or not isinstance(data[0], str) or data[0] in _RESERVED:
-            data = ["event"]  # a name that nobody may use: answered as any other unknown one
-        await super()._handle_event(eio_sid, namespace, id, data)
 
 
 def _failure(error: RelinkError, args: tuple[object, ...]) -> Json:

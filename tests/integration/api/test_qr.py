@@ -135,7 +135,7 @@ async def test_json_tells_which_code_it_is(face: Face) -> None:
     await anext(follow)
     face.engine.next_code("default")
     assert (await anext(follow)).transitions[-1].event is Event.QR
-    await follow.aclose()  # type: ignore[attr-defined]
+    await follow.aclose()
     second = (await face.http.get("/sessions/default/qr")).json()
     assert second["attempt"] == 2
     assert second["text"] != first["text"]
@@ -167,7 +167,7 @@ async def test_an_expired_code_is_not_handed_out(face: Face) -> None:
     await anext(follow)
     face.engine.sockets["default"].tell(QrOffered("https://wa.me/short", 1, 2, 6))
     await anext(follow)
-    await follow.aclose()  # type: ignore[attr-defined]
+    await follow.aclose()
     answer = await face.http.get("/sessions/default/qr")
     assert answer.status_code == 404
     assert answer.json()["code"] == "no_qr_code"
