@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +55,11 @@ class Behind:
         """Every key of the session."""
         with self._client() as client:
             return {str(key) for key in client.scan_iter(f"{self.prefix}:{{{session}}}*", count=1_000)}
+
+    def seq(self, session: str) -> int:
+        """Number of the newest transition."""
+        with self._client() as client:
+            return int(str(client.hget(f"{self.prefix}:{{{session}}}", "seq")))
 
     def auth(self, session: str) -> Auth:
         """Everything of the auth state, in whatever layout, by key. Empty when there is none."""
@@ -152,6 +157,16 @@ async def eventually(holds: Callable[[], object], *, seconds: float = WAIT_S) ->
         async with asyncio.timeout(seconds):
             while not holds():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not so after {seconds} s") from None
+
+
+async def eventually_async(holds: Callable[[], Awaitable[object]], *, seconds: float = WAIT_S) -> None:
+    """The same for what must be asked for."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await holds():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"not so after {seconds} s") from None
 
