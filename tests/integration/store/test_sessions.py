@@ -88,7 +88,7 @@ async def test_start_with_credentials_resumes(store: SessionStore, auth_store: R
     record = await link(store, auth_store)
     stopped = await advance(store, record, Event.STOP, Status.STOPPED)
     assert stopped.owner == ""
-    await store.request("a", Intent.STOP, deadline_in_ms=1_000)
+    await store.request("a", Intent.LOGOUT, deadline_in_ms=1_000)
     resumed = await start(store, owner="w2")
     assert (resumed.status, resumed.owner, resumed.epoch) == (Status.CONNECTING, "w2", record.epoch + 1)
     assert (resumed.intent, resumed.intent_deadline_at, resumed.jid) == (None, None, "1@s")
@@ -315,6 +315,17 @@ async def test_requests(store: SessionStore, auth_store: RedisAuthStore) -> None
     assert replaced is not None
     assert (replaced.intent, replaced.seq) == (Intent.LOGOUT, asked.seq + 1)
     assert await store.request("a", Intent.STOP, deadline_in_ms=1_000) == replaced
+
+
+async def test_a_session_with_nothing_to_end_is_asked_nothing(store: SessionStore, auth_store: RedisAuthStore) -> None:
+    idle = await store.ensure("a")
+    for intent in Intent:
+        assert await store.request("a", intent, deadline_in_ms=1_000) == idle
+    stopped = await advance(store, await link(store, auth_store, "b"), Event.STOP, Status.STOPPED)
+    assert await store.request("b", Intent.STOP, deadline_in_ms=1_000) == stopped
+    asked = await store.request("b", Intent.LOGOUT, deadline_in_ms=1_000)
+    assert asked is not None
+    assert asked.intent is Intent.LOGOUT
 
 
 async def test_a_request_that_nobody_waits_for_is_replaced(store: SessionStore) -> None:
