@@ -63,7 +63,7 @@ class Realtime:
             self._context = None
             farewell.cancel()
             await asyncio.wait([farewell])
-            await self._close_all()
+            await self._server.send_off()
             for client in list(self._clients.values()):
                 client.close()
             await feeds.close()
@@ -82,7 +82,9 @@ class Realtime:
             raise Refused("Unauthorized: connect with auth: { apiKey: KEY }.", _refusal(error)) from None
         if self._context is None:
             raise Refused("The service is stopping.", _refusal(ServiceStopping("The service is stopping.")))
-        self._clients[sid] = client = Client(sid, self._emitter(sid), lambda: self._cut(sid))
+        self._clients[sid] = client = Client(
+            sid, self._emitter(sid), lambda: self._server.start_background_task(self._server.cut, sid)
+        )
         self._metrics.clients(1)
         client.spawn(self._join_default(client, self._context))
 
@@ -146,20 +148,9 @@ class Realtime:
 
         return emit
 
-    def _cut(self, sid: str) -> None:
-        socket = self._server.socket_of(sid)
-        if socket is not None:
-            self._server.start_background_task(socket.close, wait=False, abort=True)
-
     async def _send_off(self, stopping: Stopping) -> None:
         await stopping.wait()
-        await self._close_all()
-
-    async def _close_all(self) -> None:
-        """End every connection in a way after which clients connect again by themselves."""
-        for socket in list(self._server.eio.sockets.values()):
-            with suppress(Exception):
-                await socket.close(wait=False)
+        await self._server.send_off()
 
 
 def _failure(error: RelinkError, args: tuple[object, ...]) -> Json:

@@ -1,5 +1,5 @@
-"""python-socketio and python-engineio, with two hooks they lack: a look at each event before it is dispatched, and an end
-to the tasks they start.
+"""python-socketio and python-engineio, with what they lack: a look at each event before it is dispatched, a way to
+end a connection at once, and an end to the tasks they start.
 
 Both override methods that those libraries keep to themselves; `tests/integration/realtime` fails when one is renamed.
 """
@@ -27,6 +27,17 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         """The Engine.IO socket of a client, None when it is gone."""
         return self.eio.sockets.get(self.manager.eio_sid_from_sid(sid, "/"))
 
+    async def cut(self, sid: str) -> None:
+        """End a client's connection, whether it reads or not."""
+        socket = self.socket_of(sid)
+        if socket is not None:
+            await _end(socket, abort=True)
+
+    async def send_off(self) -> None:
+        """End every connection in a way after which clients connect again by themselves."""
+        for socket in list(self.eio.sockets.values()):
+            await _end(socket, abort=False)
+
     async def close(self) -> None:
         """End everything that was begun for clients."""
         await self.shutdown()
@@ -40,6 +51,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
 
     def _engineio_server_class(self) -> "type[_EngineServer]":
         return _EngineServer
+
+
+async def _end(socket: Any, *, abort: bool) -> None:
+    if not socket.closed:
+        await socket.close(wait=False, abort=abort)
+        socket.queue.put_nowait(None)  # the end, for whoever sends to a WebSocket
 
 
 class _EngineServer(engineio.AsyncServer):  # type: ignore[misc]

@@ -37,16 +37,17 @@ class Face:
 
 
 @asynccontextmanager
-async def serving(redis_url: str, engine: MemoryEngine | None = None, **settings: object) -> AsyncIterator[Face]:
-    """A replica on a free port of 127.0.0.1."""
-    engine = engine or MemoryEngine()
+async def serving(redis_url: str, listener: socket.socket | None = None, **settings: object) -> AsyncIterator[Face]:
+    """A replica on a free port of 127.0.0.1, or at `listener`, which is bound and is closed at the end."""
+    engine = MemoryEngine()
     given = {"qr_wait": 5, "shutdown_timeout": 2, **settings}
     app = create_app(
         Settings(_env_file=None, redis_url=redis_url, **given),  # type: ignore[arg-type]
         compose=partial(running, make_engine=lambda _: engine),
     )
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    if listener is None:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=2))
     serve = asyncio.create_task(server.serve(sockets=[listener]))
