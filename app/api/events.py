@@ -28,6 +28,7 @@ _STREAM = {"text/event-stream": {"schema": {"type": "string"}, "example": exampl
 
 @router.get(
     "/sessions/{id}/events",
+    response_class=Response,
     summary="Follow a session (server-sent events)",
     responses={
         200: {"description": "Events, without end.", "content": _STREAM},

@@ -19,6 +19,7 @@ _TEXT = {"text/plain": {"schema": {"type": "string"}, "example": 'relink_session
 
 @router.get(
     "/metrics",
+    response_class=Response,
     summary="Metrics for Prometheus",
     responses={200: {"description": "Prometheus' text format.", "content": _TEXT}, **openapi.problems((Unauthorized,))},
 )

@@ -7,7 +7,6 @@ at all is cut off; it can come back with `subscribe` and `after`, and has missed
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 
 import structlog
 
@@ -62,24 +61,22 @@ class Client:
             self._cut()
 
     async def send(self, name: str, data: Json) -> None:
-        """As `push`, but waits for room instead."""
+        """As `push`, but waits for room, as long as the client is there."""
         if not self._closed:
-            await self._outbox.put((name, data))
+            await asyncio.wait([self.spawn(self._outbox.put((name, data)))])
 
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run `work` for as long as the client is connected."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def close(self) -> None:
-        """The client is gone; whoever waits for room in its outbox need not wait any longer."""
+        """The client is gone."""
         self._closed = True
         for task in list(self._tasks):
             task.cancel()
-        with suppress(asyncio.QueueEmpty):
-            while True:
-                self._outbox.get_nowait()
 
     async def _send(self) -> None:
         while True:
