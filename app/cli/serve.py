@@ -30,6 +30,9 @@ _DRAIN_SECONDS = 2
 """How long open requests may go on after a signal. What has no end by itself hears of the signal and ends at once; the
 closing of sessions comes afterwards and has a bound of its own, SHUTDOWN_TIMEOUT."""
 
+_PATIENCE_S = (2.0, 1.0, 1.0)
+"""Seconds that a start halfway has to clean up, after each time that it is told to end."""
+
 _LARGEST_WEBSOCKET_MESSAGE = 1_000_000
 """Bytes; what python-socketio takes at most."""
 
@@ -89,6 +92,15 @@ class _Server(uvicorn.Server):
         if self.started and not self.should_exit:
             self._on_ready()
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve, and return when it was asked to end, even if that was during the start."""
+        try:
+            await super().serve(sockets)
+        except asyncio.CancelledError:
+            if not self.should_exit:
+                raise
+            await _end_the_rest()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but without raising the signal again at the end."""
@@ -108,12 +120,19 @@ class _Server(uvicorn.Server):
         before = {number: signal.signal(number, stop) for number in _SIGNALS}
         try:
             yield
-        except asyncio.CancelledError:
-            if not self.should_exit:
-                raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+async def _end_the_rest() -> None:
+    """Cancel what a start halfway has begun, and again what overheard it: redis-py does, while it connects."""
+    for patience in _PATIENCE_S:
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        if rest:
+            await asyncio.wait(rest, timeout=patience)
 
 
 class _Startup:
@@ -137,12 +156,13 @@ class _Startup:
 
         try:
             await self._app(scope, receive, hold)
-        except Exception as error:
+        except BaseException as error:
             if not failed:
                 raise
             self.error = error
         for message in failed:
-            await send({**message, "message": ""} if isinstance(self.error, _EXPLAINED) else message)
+            known = isinstance(self.error, (*_EXPLAINED, asyncio.CancelledError))
+            await send({**message, "message": ""} if known else message)
 
 
 def _bound_socket(host: str, port: int) -> socket.socket:
