@@ -78,7 +78,11 @@ class EngineError(Exception):
 
 
 class SocketListener(Protocol):
-    """Whom one socket tells. Implemented by `app.sessions.supervisor`."""
+    """Whom one socket tells. Implemented by `app.sessions.supervisor`.
+
+    Raising StaleEpoch ends the socket, with a last `Closed(None, …)`; so does any other error when `creds` were to be
+    written. Another error refuses that one read or write.
+    """
 
     def on_event(self, event: EngineEvent) -> None:
         """Called in the order of things, from the event loop; must not block."""

@@ -103,7 +103,7 @@ export class Driver {
 /** A bridge as a process. `stderr` collects what it logs; `end` closes its input and resolves with its exit status. */
 export async function startBridge(env = {}, { args = [] } = {}) {
   const child = spawn(process.execPath, [...args, MAIN], { env: { PATH: process.env.PATH, ...env } });
-  const exited = once(child, 'exit');
+  const exited = once(child, 'close'); // its output was read to the end, too
   const driver = new Driver(child.stdin, child.stdout);
   driver.pid = child.pid;
   driver.child = child;
