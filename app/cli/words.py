@@ -18,6 +18,7 @@ EVENTS: dict[Event, str] = {
     Event.CLAIM: "Taken over by another replica.",
     Event.CLAIM_UNLINKED: "Taken over by another replica.",
     Event.RELEASE: "Let go by its replica.",
+    Event.HELD: "Held back: too many sessions fail alike, and one of them tries for all.",
     Event.STOP: "Stopped; the link is kept.",
     Event.LOGOUT: "Logged out; everything was cleared.",
     Event.FAIL: "Gave up.",
