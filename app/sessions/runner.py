@@ -26,7 +26,7 @@ from app.engine.base import (
 )
 from app.errors import StoreUnavailable
 from app.model import RUNNING, Change, Event, Intent, Record, StaleEpoch, Status
-from app.sessions import machine, watcher
+from app.sessions import watcher
 from app.sessions.guard import Guard
 from app.sessions.hub import Hub, Position
 from app.sessions.reasons import Reason
@@ -350,9 +350,10 @@ class Runner:
                 case Conflict(current):
                     # Somebody asked for something in between (an intent); the fact still stands if it still can.
                     self._know(current)
-                    if not machine.allows(current.status, change.event):
+                    still = watcher.over(change, record, current)
+                    if still is None:
                         return
-                    record = current
+                    record, change = current, still
 
     async def _refresh(self) -> None:
         self._outdated = False

@@ -188,6 +188,16 @@ def released(record: Record, timing: Timing) -> Change:
     )
 
 
+def over(change: Change, before: Record, now: Record) -> Change | None:
+    """`change`, which was decided on `before`, as it may be written over `now`; None: it cannot be any more. What was
+    asked since then stays asked: whoever asked waits for it."""
+    if not machine.allows(now.status, change.event):
+        return None
+    if now.intent is before.intent:
+        return change
+    return replace(change, drop=tuple(name for name in change.drop if name not in ("intent", "intent_deadline_at")))
+
+
 def _while_logging_out(decision: policy.Decision) -> policy.Decision:
     match decision:
         case policy.Clear():
