@@ -244,10 +244,9 @@ class Runner:
     async def _open(self, record: Record) -> None:
         attempt = self._attempt = Attempt(record.epoch)
         try:
-            creds = None
-            if record.status is not Status.STARTING:
-                stored = await self.tools.auth.read(self.session, epoch=record.epoch, fields=["creds"])
-                creds = stored.get("creds")
+            # Read in any case: it is the fence without which one that slept through a logout would open a socket.
+            stored = await self.tools.auth.read(self.session, epoch=record.epoch, fields=["creds"])
+            creds = None if record.status is Status.STARTING else stored.get("creds")
             attempt.socket = await self.tools.engine.open(self.session, record.epoch, creds, Listener(self, attempt))
         except StaleEpoch:
             self._outdated = True
