@@ -24,7 +24,9 @@ end
 local from = record.status
 bump(record)
 drop_fields(record, PER_STATUS)
-record.intent, record.intent_deadline_at = nil, nil
+if not RUNNING[from] then
+  record.intent, record.intent_deadline_at = nil, nil -- else somebody still waits for it
+end
 record.owner = owner
 if has_creds() then
   if not RUNNING[from] then
