@@ -5,9 +5,9 @@ through the record, never through this service.
 """
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from app.errors import NoQrCode, SessionNotFound
+from app.errors import NoQrCode, SessionFailed, SessionNotFound
 from app.model import CLEARED, DEFAULT_SESSION, RUNNING, Intent, Record, Status, Transition
 from app.sessions import qr, watcher
 from app.sessions.deadline import Deadline
@@ -168,7 +168,8 @@ class SessionService:
         return await self._ask_owner(session, Intent.STOP, self._timing.stop_ms)
 
     async def logout(self, session: str) -> LoggedOut:
-        """Unlink at WhatsApp, then clear; clear anyway when WhatsApp cannot be told in time. Raises SessionNotFound."""
+        """Unlink at WhatsApp, then clear; clear anyway when WhatsApp cannot be told in time. Raises
+        SessionNotFound, SessionFailed (it was started again meanwhile)."""
         before = (await self._read(session)).record
         if before.status in CLEARED:
             return LoggedOut(before, unlinked=False, was_linked=False)
@@ -176,6 +177,10 @@ class SessionService:
         if was_linked and before.status not in RUNNING:
             await self.start(session)  # WhatsApp is told through a socket, so somebody must hold one
         record = await self._ask_owner(session, Intent.LOGOUT, self._timing.logout_ms)
+        if record.status in RUNNING:
+            raise SessionFailed(
+                "Somebody started the session while it was being logged out.", session=session, next_action="logout"
+            )
         return LoggedOut(record, unlinked=was_linked and record.reason == Reason.API_LOGOUT, was_linked=was_linked)
 
     async def delete(self, session: str) -> None:
@@ -206,7 +211,10 @@ class SessionService:
             return record
 
     async def _end_without_owner(self, record: Record, intent: Intent) -> Record:
-        change = watcher.stopped(record) if intent is Intent.STOP else watcher.logged_out(record, unlinked=False)
+        if intent is Intent.STOP:
+            change = replace(watcher.stopped(record), bump=True)  # the owner may only be asleep: fence it
+        else:
+            change = watcher.logged_out(record, unlinked=False)
         answer = await self._store.advance(record.id, epoch=record.epoch, seq=record.seq, change=change)
         if isinstance(answer, Record):
             self._hub.wrote(answer)
