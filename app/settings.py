@@ -119,7 +119,8 @@ class Settings(BaseSettings):
         if not self.loopback_only and self.api_key is None:
             raise ValueError(
                 f"HOST={self.host} lets other machines in, and no API_KEY is set. "
-                "Set API_KEY to a long random text (for example `openssl rand -hex 32`), or HOST=127.0.0.1."
+                "Set API_KEY to a long random text (for example `openssl rand -hex 32`), or HOST=127.0.0.1. "
+                "In a container whose port is published on loopback only: PUBLISHED_ON_LOOPBACK=true."
             )
         if self.api_key is not None and len(self.api_key.get_secret_value()) < 16:
             raise ValueError("API_KEY is too short to be safe: use at least 16 characters (`openssl rand -hex 32`).")
