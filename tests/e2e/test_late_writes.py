@@ -1,9 +1,9 @@
 """A logout between the scan and the first login: Baileys goes on writing keys for seconds, and none of it may stay.
 
 Baileys uploads 812 pre-keys after its first login. When the socket ends meanwhile it tries again after 1, 2 and 4 s,
-and writes new keys each time, up to 9 s after everything was cleared. Four guards stand in the way: the bridge lets nothing
-of an ended socket through, the engine knows no such socket, the runner has given up that attempt, the store fences by
-epoch. The first tests take them as they are; the last takes away all but the store's.
+and writes new keys each time, up to 9 s after everything was cleared. Four guards stand in the way: the bridge lets
+nothing of an ended socket through, the engine knows no such socket, the runner has given up that attempt, the store
+fences by epoch. The first test takes them as they are; the other takes away all but the store's.
 """
 
 import asyncio
