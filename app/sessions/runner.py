@@ -380,9 +380,11 @@ class Runner:
         return record is None or record.cleared > attempt.epoch
 
     async def _close_socket(self) -> None:
-        attempt = self._forget_socket()
+        """Close it in an orderly way: it reports nothing any more, and what it has still to write is written."""
+        attempt, self._attempt = self._attempt, None
         if attempt is not None and attempt.socket is not None:
             await attempt.socket.close()
+            attempt.over.set()
 
     def _discard_socket(self, *, unlink: bool) -> None:
         """Have the socket closed, without waiting: what comes next does not depend on it."""
