@@ -206,7 +206,7 @@ class Runner:
         """Until something happens or the nearest of the record's times comes."""
         times = [record.deadline_at, record.intent_deadline_at if record.intent else None]
         if self._attempt is None:
-            times.append(record.retry_at)
+            times.append(watcher.next_try_at(record))
             if self._held:
                 times.append(self._now() + round(self.tools.guard.wait_s(self.session) * 1000))
         nearest = min((at for at in times if at is not None), default=None)
@@ -221,7 +221,8 @@ class Runner:
     def _may_try(self, record: Record) -> bool:
         if self._held and self.tools.guard.wait_s(self.session) == 0.0:
             return True  # sooner than the record says
-        return record.retry_at is None or _due(record.retry_at, self._now())
+        retry_at = watcher.next_try_at(record)
+        return retry_at is None or _due(retry_at, self._now())
 
     async def _try(self, record: Record) -> None:
         guard = self.tools.guard

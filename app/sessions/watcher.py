@@ -145,6 +145,13 @@ def held(record: Record, reason: str | None) -> Change:
     )
 
 
+def next_try_at(record: Record) -> int | None:
+    """When the next socket may be opened; None: now. Who asked for a logout does not wait for a backoff to end."""
+    if record.retry_at is not None and record.intent is Intent.LOGOUT:
+        return min(record.retry_at, record.updated_at + LOGOUT_RETRY_MS)
+    return record.retry_at
+
+
 def resume(record: Record, timing: Timing) -> Change:
     """The wait is over: another try. The reason of the last failure stays on show until the login."""
     return Change(
