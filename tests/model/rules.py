@@ -317,7 +317,8 @@ def _closed(state: State, index: int) -> State:
 @cache
 def decided(status: Status, intent: Intent | None, what: str) -> Change | None:
     """What the watcher makes of an event; None when the machine has no such thing (the runner would never ask)."""
-    record = Record(id="model", status=status, epoch=1, seq=1, intent=intent)
+    retry_at = 1 if status is Status.RECONNECTING else None
+    record = Record(id="model", status=status, epoch=1, seq=1, intent=intent, retry_at=retry_at)
     try:
         match what:
             case "qr":
