@@ -23,7 +23,7 @@ PYTEST_FLAGS ?= $(if $(CI),-n 2 --dist loadfile)
 .PHONY: help run demo check test lint bench chaos lock clean install install-dev
 
 help: ## Show this list
-	@while IFS= read -r line; do case $$line in *': '*'## '*) \
+	@while IFS= read -r line; do case $$line in [a-z]*': '*'## '*) \
 		printf '  make %-12s %s\n' "$${line%%:*}" "$${line##*'## '}";; esac; done < $(firstword $(MAKEFILE_LIST))
 
 run: $(RUNTIME) $(NPM) ## Install what is missing and serve on 127.0.0.1:3001
