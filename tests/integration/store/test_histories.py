@@ -168,13 +168,18 @@ class Histories(RuleBasedStateMachine):
 
     @rule(id=SESSIONS, intent=st.sampled_from(list(Intent)))
     def request(self, id: str, intent: Intent) -> None:
-        known = self.known[id]
+        before = self.known[id].record
         record = self.run(self.store.request(id, intent, deadline_in_ms=60_000))
-        assert (record is None) == (known.record is None)
-        if record is not None and known.record is not None:
-            assert record.status is known.record.status
-            assert record.intent is (Intent.LOGOUT if known.record.intent is Intent.LOGOUT else intent)
-            self.learn(id, record, bumped=False)
+        if before is None:
+            assert record is None
+            return
+        assert record is not None
+        nothing_to_end = before.status in CLEARED or (intent is Intent.STOP and before.status not in RUNNING)
+        if nothing_to_end or before.intent in {intent, Intent.LOGOUT}:
+            assert record == before
+        else:
+            assert (record.status, record.intent, record.seq) == (before.status, intent, before.seq + 1)
+        self.learn(id, record, bumped=False)
 
     @rule(id=SESSIONS)
     def delete(self, id: str) -> None:
@@ -261,6 +266,9 @@ class Histories(RuleBasedStateMachine):
 @pytest.mark.invariant("I2")
 @pytest.mark.invariant("I3")
 @pytest.mark.invariant("I7")
+@pytest.mark.timeout(
+    400
+)  # it takes some 15 s; when it fails, hypothesis takes up to 300 s to find the shortest history
 @pytest.mark.parametrize("layout", list(AuthLayout))
 def test_random_histories(redis: RedisServer, layout: AuthLayout) -> None:
     class Machine(Histories):
