@@ -18,6 +18,7 @@ import structlog
 from app.engine.baileys import BaileysEngine
 from app.engine.base import Engine
 from app.errors import StoreUnavailable
+from app.metrics import Metrics
 from app.model import DEFAULT_SESSION
 from app.sessions.claims import Claims
 from app.sessions.guard import Guard
@@ -61,7 +62,7 @@ class Relink:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, make_engine: Callable[[Settings], Engine] = BaileysEngine
+    settings: Settings, *, make_engine: Callable[[Settings], Engine] = BaileysEngine, metrics: Metrics | None = None
 ) -> AsyncIterator[Relink]:
     """The service, from ready to released. Raises StoreUnavailable, EngineError when a part does not come up.
 
@@ -71,10 +72,10 @@ async def running(
         url = settings.redis_url
         if url is None:
             url = await stack.enter_async_context(embedded_redis(settings.data_dir))
-        redis = await stack.enter_async_context(connect(url, timeout=settings.redis_timeout))
+        redis = await stack.enter_async_context(connect(url, timeout=settings.redis_timeout, metrics=metrics))
         await redis.ping()
         keys = Keys(settings.key_prefix)
-        store = SessionStore(redis, keys)
+        store = SessionStore(redis, keys, metrics)
         registry = ReplicaStore(redis, keys)
         engine = await stack.enter_async_context(make_engine(settings))
 
@@ -99,6 +100,7 @@ async def running(
                 guard=guard,
                 timing=times,
                 aside=supervisor.aside,
+                metrics=metrics or Metrics(),
             )
         )
         claims = Claims(

@@ -1,7 +1,8 @@
 """The ASGI application: every face in front of one service."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
 
 from fastapi import FastAPI
 
@@ -12,7 +13,7 @@ from app.api.guard import BodyLimit, Guard
 from app.api.observe import Observe
 from app.api.stopping import Stopping
 from app.lifespan import Relink, running
-from app.metrics import PrometheusMetrics
+from app.metrics import Metrics, PrometheusMetrics
 from app.realtime.server import Realtime
 from app.settings import Settings
 
@@ -27,14 +28,18 @@ _TAGS = [
     {"name": "health", "description": "For probes and Prometheus."},
 ]
 
-Compose = Callable[[Settings], AbstractAsyncContextManager[Relink]]
+
+class Compose(Protocol):
+    """Makes what stands behind the faces."""
+
+    def __call__(self, settings: Settings, *, metrics: Metrics) -> AbstractAsyncContextManager[Relink]: ...
 
 
 def create_app(settings: Settings | None = None, *, compose: Compose = running) -> FastAPI:
     """The application for `settings` (None: from the environment). Nothing runs before its lifespan begins.
 
-    `compose` makes what stands behind the faces; tests give their own. It is at `app.state.relink` while the
-    application runs. Raises `pydantic.ValidationError` for settings that cannot be.
+    Tests give a `compose` of their own. What it makes is at `app.state.relink` while the application runs. Raises
+    `pydantic.ValidationError` for settings that cannot be.
     """
     settings = Settings() if settings is None else settings
     counts = PrometheusMetrics()
@@ -43,7 +48,7 @@ def create_app(settings: Settings | None = None, *, compose: Compose = running) 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stopping = stopping = Stopping()
-        async with compose(settings) as relink:
+        async with compose(settings, metrics=counts) as relink:
             app.state.relink = relink
             with stopping.on_signals():
                 async with realtime.serving(relink.service, stopping):

@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from app.model import Event, Transition
+from app.model import Event
 
 # Most requests take a few milliseconds; generate-qr may wait for tens of seconds.
 HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -35,7 +35,7 @@ class BridgeSample:
 class Metrics:
     """Counts nothing. Every method is cheap, never raises and may be called from the event loop at any time."""
 
-    def transition(self, transition: Transition) -> None:
+    def transition(self, event: Event, reason: str | None) -> None:
         """A transition that this replica wrote."""
 
     def closed(self, code: int | None) -> None:
@@ -92,11 +92,11 @@ class PrometheusMetrics(Metrics):
         self._present = _Present()
         registry.register(self._present)
 
-    def transition(self, transition: Transition) -> None:
-        self._transitions.labels(transition.event.value, transition.reason or "").inc()
-        if transition.event is Event.QR:
+    def transition(self, event: Event, reason: str | None) -> None:
+        self._transitions.labels(event.value, reason or "").inc()
+        if event is Event.QR:
             self._qr_codes.inc()
-        elif transition.event is Event.RESET:
+        elif event is Event.RESET:
             self._resets.inc()
 
     def closed(self, code: int | None) -> None:

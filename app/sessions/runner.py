@@ -25,6 +25,7 @@ from app.engine.base import (
     QrOffered,
 )
 from app.errors import StoreUnavailable
+from app.metrics import Metrics
 from app.model import RUNNING, Change, Event, Intent, Record, StaleEpoch, Status
 from app.sessions import watcher
 from app.sessions.guard import Guard
@@ -65,6 +66,7 @@ class Tools:
     guard: Guard
     timing: Timing
     aside: Callable[[Coroutine[None, None, object]], None]
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 @dataclass(slots=True, eq=False)
@@ -300,6 +302,7 @@ class Runner:
     async def _on_event(self, record: Record, event: EngineEvent) -> None:
         match event:
             case Closed():
+                self.tools.metrics.closed(event.code)
                 await self._lost(record, event)
             case QrOffered():
                 await self._apply(record, watcher.on_qr(record, event))

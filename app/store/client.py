@@ -1,6 +1,7 @@
 """The one way to Redis: a pooled client, retries within a deadline, and one error when Redis is not to be had."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import EqualJitterBackoff
 
 from app.errors import StoreUnavailable
+from app.metrics import Metrics
 from app.store import scripts
 
 _T = TypeVar("_T")
@@ -33,13 +35,14 @@ class RedisClient:
     """What the stores use of Redis: commands, pipelines without transaction, scripts, SCAN and pub/sub; nothing that
     a Cluster client could not do. Every call ends within `timeout` seconds, or raises StoreUnavailable."""
 
-    def __init__(self, redis: Redis, timeout: float) -> None:
+    def __init__(self, redis: Redis, timeout: float, metrics: Metrics | None = None) -> None:
         self._redis = redis
         self._timeout = timeout
+        self._metrics = metrics or Metrics()
 
     async def execute(self, *command: str | int) -> Any:
         """One command. Raises StoreUnavailable."""
-        return await self._bounded(lambda: self._command(*command))
+        return await self._bounded(str(command[0]), lambda: self._command(*command))
 
     async def pipeline(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
         """Several commands, few round trips, no transaction, answers in order. Raises StoreUnavailable."""
@@ -52,7 +55,7 @@ class RedisClient:
                 pipeline.execute_command(*command)
             return await pipeline.execute()
 
-        return await self._bounded(run)
+        return await self._bounded("pipeline", run)
 
     async def script(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """Run `lua/NAME.lua`. Raises StoreUnavailable, ScriptRefused."""
@@ -65,7 +68,7 @@ class RedisClient:
             except redis_errors.NoScriptError:
                 return await self._command("EVAL", script.text, *tail)
 
-        return await self._bounded(run)
+        return await self._bounded(name, run)
 
     async def scan(self, pattern: str, *, kind: str | None = None) -> AsyncIterator[list[str]]:
         """Keys that match a glob pattern, in batches as they are found (some perhaps twice); `kind` is a Redis type.
@@ -93,7 +96,8 @@ class RedisClient:
         send: Callable[..., Awaitable[Any]] = self._redis.execute_command  # redis-py leaves it untyped
         return send(*command)
 
-    async def _bounded(self, call: Callable[[], Awaitable[_T]]) -> _T:
+    async def _bounded(self, operation: str, call: Callable[[], Awaitable[_T]]) -> _T:
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout):
                 return await call()
@@ -107,6 +111,8 @@ class RedisClient:
             raise StoreUnavailable(f"Redis cannot write now: {error}") from error
         except redis_errors.ResponseError as error:
             raise _from_reply(error) from error
+        finally:
+            self._metrics.redis(operation, time.perf_counter() - began)
 
 
 def _from_reply(error: redis_errors.ResponseError) -> Exception:
@@ -120,7 +126,7 @@ def _from_reply(error: redis_errors.ResponseError) -> Exception:
 
 
 @asynccontextmanager
-async def connect(url: str, *, timeout: float) -> AsyncIterator[RedisClient]:
+async def connect(url: str, *, timeout: float, metrics: Metrics | None = None) -> AsyncIterator[RedisClient]:
     """A client for `redis://`, `rediss://` or `unix://`, closed at the end. Connects at its first command.
     `timeout` in seconds bounds each call, retries included. Raises ValueError for a URL that is none of these."""
     pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
@@ -135,6 +141,6 @@ async def connect(url: str, *, timeout: float) -> AsyncIterator[RedisClient]:
     )
     redis: Redis = Redis.from_pool(pool)
     try:
-        yield RedisClient(redis, timeout)
+        yield RedisClient(redis, timeout, metrics)
     finally:
         await redis.aclose()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from app.model import Change, Intent, Record, Status, Transition
+from app.metrics import Metrics
+from app.model import Change, Event, Intent, Record, Status, Transition
 from app.store import timeline
 from app.store.client import RedisClient
 from app.store.keys import Keys, glob_escape
@@ -57,9 +58,10 @@ class _Answer:
 class SessionStore:
     """All methods raise StoreUnavailable when Redis is not to be had, and InvalidSessionId for what is not an id."""
 
-    def __init__(self, client: RedisClient, keys: Keys) -> None:
+    def __init__(self, client: RedisClient, keys: Keys, metrics: Metrics | None = None) -> None:
         self._client = client
         self._keys = keys
+        self._metrics = metrics or Metrics()
 
     # Reading
 
@@ -119,7 +121,11 @@ class SessionStore:
     ) -> Started:
         """Start, or resume if there are credentials, with `owner` responsible. Creates the session if need be."""
         answer = await self._creating("start", id, owner, starting_in_ms, connecting_in_ms, note or "")
-        return Started(answer.must(), fresh=answer.kind == "started")
+        started = Started(answer.must(), fresh=answer.kind == "started")
+        if started.fresh:
+            event = Event.START if started.record.status is Status.STARTING else Event.RESUME
+            self._metrics.transition(event, started.record.reason)
+        return started
 
     async def advance(self, id: str, *, epoch: int, seq: int, change: Change) -> Record | Stale | Conflict:
         """Do `change`, if nothing happened since the caller read (epoch, seq). Raises ScriptRefused for a change that
@@ -127,7 +133,10 @@ class SessionStore:
         answer = await self._run("advance", id, epoch, seq, _encode(change))
         if answer.kind == "stale":
             return Stale()
-        return Conflict(answer.must()) if answer.kind == "conflict" else answer.must()
+        if answer.kind == "conflict":
+            return Conflict(answer.must())
+        self._metrics.transition(change.event, change.reason)
+        return answer.must()
 
     async def claim(
         self,
@@ -141,13 +150,19 @@ class SessionStore:
     ) -> Record | Stale:
         """Make `owner` responsible, if owner and epoch are still those expected and the session should run."""
         answer = await self._run("claim", id, expected_owner, expected_epoch, owner, deadline_in_ms, note or "")
-        return answer.must() if answer.kind == "ok" else Stale()
+        if answer.kind != "ok":
+            return Stale()
+        event = Event.CLAIM_UNLINKED if answer.must().status is Status.STARTING else Event.CLAIM
+        self._metrics.transition(event, answer.must().reason)
+        return answer.must()
 
     async def reset(self, id: str, *, create: bool = False, note: str | None = None) -> Record | None:
         """Back to idle from any status, auth state removed, everybody fenced out. None: no such session."""
         answer = await self._run("reset", id, "", note or "")
         if answer.record is None and create:  # only now: a Redis with full memory resets, but registers nothing
             answer = await self._creating("reset", id, "1", note or "")
+        if answer.record is not None:
+            self._metrics.transition(Event.RESET, answer.record.reason)
         return answer.record
 
     async def request(self, id: str, intent: Intent, *, deadline_in_ms: int) -> Record | None:

@@ -180,4 +180,7 @@ async def test_health_and_metrics(face: Face) -> None:
     await face.http.post("/generate-qr")
     metrics = (await face.http.get("/metrics")).text
     assert 'relink_sessions{status="qr"} 1.0' in metrics
+    assert 'relink_transitions_total{event="start",reason=""} 1.0' in metrics
+    assert "relink_qr_codes_total 1.0" in metrics
+    assert 'relink_redis_seconds_count{operation="start"} 1.0' in metrics
     assert 'relink_http_seconds_count{method="POST",route="/generate-qr",status="200"} 1.0' in metrics

@@ -1,7 +1,7 @@
 """What is counted, and under which names."""
 
 from app.metrics import BridgeSample, Metrics, PrometheusMetrics
-from app.model import Event, Status, Transition
+from app.model import Event
 
 
 def exposed(metrics: PrometheusMetrics) -> str:
@@ -14,9 +14,7 @@ def exposed(metrics: PrometheusMetrics) -> str:
 def test_everything_is_exposed() -> None:
     metrics = PrometheusMetrics()
     for event in (Event.QR, Event.QR, Event.RESET):
-        metrics.transition(
-            Transition(seq=1, at=0, event=event, from_status=None, to_status=Status.QR, epoch=1, reason=None)
-        )
+        metrics.transition(event, None)
     metrics.closed(401)
     metrics.closed(None)
     metrics.redis("advance", 0.001)
