@@ -135,7 +135,7 @@ async def connect(url: str, *, timeout: float, metrics: Metrics | None = None) -
         timeout=None,  # waiting for a free connection is bounded with the rest of the call
         decode_responses=True,
         protocol=2,
-        socket_timeout=timeout,
+        socket_timeout=None,  # each call is bounded as a whole; and redis-py's own way swallows cancellation (3.11)
         socket_connect_timeout=timeout,
         retry=Retry(EqualJitterBackoff(cap=0.5, base=0.02), -1, _RETRIED),
     )

@@ -136,6 +136,20 @@ async def cutter(redis: RedisServer, tmp_path: Path) -> AsyncIterator[Cutter]:
         yield cutter
 
 
+async def test_a_call_can_be_cancelled_at_any_moment(redis_client: RedisClient) -> None:
+    """Else a service that stops waits for ever for a task that goes on."""
+    await redis_client.ping()
+    for steps in range(30):
+        call = asyncio.create_task(redis_client.ping())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if call.done():
+            break
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+
 @pytest.mark.invariant("I7")
 async def test_an_answer_that_is_lost_does_not_repeat_the_change(cutter: Cutter, keys: Keys) -> None:
     async with connect(cutter.url, timeout=5) as client:
