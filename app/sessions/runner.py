@@ -108,7 +108,8 @@ class Listener:
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._attempt.over.wait(), STORE_PAUSE_S)
+            async with asyncio.timeout(STORE_PAUSE_S):
+                await self._attempt.over.wait()
 
 
 class Runner:
