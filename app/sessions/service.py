@@ -119,6 +119,7 @@ class SessionService:
 
     async def start(self, session: str) -> Record:
         """Start the session, with its link if it has one. One that is live already answers as it is."""
+        self._store.check_id(session)
         owner = await self._placement.place(session)
         started = await self._store.start(
             session, owner=owner, starting_in_ms=self._timing.start_ms, connecting_in_ms=self._timing.connect_ms

@@ -63,6 +63,10 @@ class SessionStore:
         self._keys = keys
         self._metrics = metrics or Metrics()
 
+    def check_id(self, id: str) -> None:
+        """Raises InvalidSessionId for what is not one; for callers that do something else first."""
+        self._keys.member(id)
+
     # Reading
 
     async def read(self, id: str) -> Reading | None:
