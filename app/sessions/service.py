@@ -7,8 +7,8 @@ through the record, never through this service.
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
-from app.errors import NoQrCode, SessionFailed, SessionNotFound
-from app.model import CLEARED, DEFAULT_SESSION, RUNNING, Intent, Record, Status, Transition
+from app.errors import NoCapacity, NoQrCode, SessionFailed, SessionNotFound
+from app.model import CLEARED, DEFAULT_SESSION, RUNNING, SOCKET, Intent, Record, Status, Transition
 from app.sessions import qr, watcher
 from app.sessions.deadline import Deadline
 from app.sessions.hub import Hub, Notice, Position
@@ -118,9 +118,16 @@ class SessionService:
     # Acting
 
     async def start(self, session: str) -> Record:
-        """Start the session, with its link if it has one. One that is live already answers as it is."""
+        """Start the session, with its link if it has one. One that is live already answers as it is. Raises
+        NoCapacity."""
         self._store.check_id(session)
-        owner = await self._placement.place(session)
+        try:
+            owner = await self._placement.place(session)
+        except NoCapacity:
+            reading = await self._store.read(session)
+            if reading is None or reading.record.status not in SOCKET or not reading.record.owner:
+                raise
+            return reading.record
         started = await self._store.start(
             session, owner=owner, starting_in_ms=self._timing.start_ms, connecting_in_ms=self._timing.connect_ms
         )
