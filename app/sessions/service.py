@@ -90,9 +90,10 @@ class SessionService:
         reading = await self._read(session)
         code = qr.offered(reading)
         if code is None:
-            why = explain(reading.record)
-            action = "wait" if reading.record.status in (Status.STARTING, Status.QR) else None
-            raise NoQrCode(f"No QR code is on offer: {why.detail}", session=session, next_action=action)
+            status = reading.record.status
+            why = "the last one has expired." if status is Status.QR else explain(reading.record).detail
+            action = "wait" if status in (Status.STARTING, Status.QR) else None
+            raise NoQrCode(f"No QR code is on offer: {why}", session=session, next_action=action)
         return code
 
     async def follow(self, session: str, after: int | None = None) -> AsyncGenerator[Update, None]:
