@@ -28,15 +28,22 @@ class Placement:
         """The replica to own `session`: this one, unless it is full or another does much less. It is in that replica's
         index when this returns. Raises NoCapacity, StoreUnavailable."""
         replicas = self._replicas
-        best = next(iter(replicas.others), None)
-        if replicas.room and (best is None or best.sessions + IMBALANCE > replicas.load):
-            owner = replicas.name
-        elif best is not None:
-            owner = best.id
-        else:
+        owner = self._choose()
+        if owner is None:
+            await replicas.beat()  # one may have come, or have room, since the last heartbeat
+            owner = self._choose()
+        if owner is None:
             raise NoCapacity(f"All {len(replicas.alive)} replicas run as many sessions as they may (MAX_SESSIONS).")
+        replicas.gives(session, owner)
         await replicas.index(session, owner)
         return owner
+
+    def _choose(self) -> str | None:
+        replicas = self._replicas
+        best = next(iter(replicas.others), None)
+        if replicas.room and (best is None or best.sessions + IMBALANCE > replicas.load):
+            return replicas.name
+        return best.id if best is not None else None
 
     def started(self, record: Record) -> None:
         """`record` has been given to the replica that it names: run it, or see that the other one does."""

@@ -7,6 +7,7 @@ import asyncio
 import os
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -22,6 +23,13 @@ BEATS_PER_TTL = 3
 """So that two heartbeats may be lost before a replica is taken for dead."""
 
 
+TAKEN_UP_MS = 300
+"""A session that was given to another replica so shortly before its heartbeat may not be counted in that."""
+
+COMING_S = 2.0
+"""A start that has got no further than its place after this long has failed."""
+
+
 class Replicas:
     """Membership of this replica. `run` beats until it is cancelled."""
 
@@ -35,6 +43,9 @@ class Replicas:
         self._max_sessions = max_sessions
         self._alive: list[Worker] = []
         self._indexed: set[str] = set()
+        self._clock_ms = 0.0  # Redis' clock minus this process' monotonic one
+        self._given: list[tuple[str, float]] = []
+        self._coming: dict[str, float] = {}
         self._accepting = True
         self._last_beat = 0.0
         self._heard_since = 0.0
@@ -69,7 +80,9 @@ class Replicas:
             "process_space": process_space(),
             "version": __version__,
         }
-        await self._registry.beat(self.name, fields, ttl_ms=round(self._ttl * 1000))
+        now = await self._registry.beat(self.name, fields, ttl_ms=round(self._ttl * 1000))
+        self._clock_ms = now - time.monotonic() * 1000
+        self._given = [(worker, at) for worker, at in self._given if at > now - 2 * self._ttl * 1000]
         self._heard(time.monotonic())
         self._alive = await self._registry.alive()
 
@@ -103,14 +116,30 @@ class Replicas:
 
     @property
     def others(self) -> list[Worker]:
-        """The other replicas that take sessions, as of the last heartbeat, those with the fewest first."""
-        takers = [worker for worker in self._alive if worker.id != self.name and worker.accepting]
+        """The other replicas that take sessions, as of the last heartbeat, those with the fewest first. What was given
+        to them since is counted."""
+        takers = [self._expected(worker) for worker in self._alive if worker.id != self.name and worker.accepting]
         return sorted((w for w in takers if w.sessions < w.max_sessions), key=lambda worker: worker.sessions)
+
+    def _expected(self, worker: Worker) -> Worker:
+        given = sum(1 for name, at in self._given if name == worker.id and at > worker.beat_at - TAKEN_UP_MS)
+        return replace(worker, sessions=worker.sessions + given)
+
+    def gives(self, session: str, owner: str) -> None:
+        """Note that `session` is about to be given to `owner`, which will count it only later."""
+        now = time.monotonic()
+        if owner == self.name:
+            self._coming[session] = now
+        else:
+            self._given.append((owner, self._clock_ms + now * 1000))
 
     @property
     def load(self) -> int:
-        """How many sessions run here."""
-        return len(self._supervisor.sessions)
+        """How many sessions run here, or are about to."""
+        if self._coming:
+            running, since = self._supervisor.sessions, time.monotonic() - COMING_S
+            self._coming = {session: at for session, at in self._coming.items() if at > since and session not in running}
+        return len(self._supervisor.sessions) + len(self._coming)
 
     @property
     def room(self) -> int:

@@ -21,9 +21,11 @@ class ServiceProcess:
     """Enter it to start the service on a free port; it is ready then. `http` is a client for it.
 
     `environment`: settings, as environment variables. Nothing of the environment of the tests reaches it but PATH.
+    `program`: another module than `app` to run, for example `tests.support.hasty`.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], *, program: str = "app") -> None:
+        self._program = program
         own = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PORT": "0", "LOG_FORMAT": "json"}
         self._environment = own | environment
         self.log: deque[str] = deque(maxlen=200)
@@ -32,7 +34,7 @@ class ServiceProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "app",
+            self._program,
             "serve",
             cwd=ROOT,
             env=self._environment,
@@ -58,6 +60,10 @@ class ServiceProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.returncode is None
 
     async def post(self, path: str) -> dict[str, Any]:
         """The answer to a POST without a body. Raises AssertionError for an error."""
