@@ -61,6 +61,7 @@ def create_app(settings: Settings | None = None, *, compose: Compose = running) 
         openapi_tags=_TAGS,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # looked up anew for every request otherwise
         lifespan=lifespan,
     )
     app.state.metrics = counts
