@@ -46,7 +46,7 @@ test: $(DEV) $(NPM) lint ## Run every check and every test
 lint: $(DEV) ## Style and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy $(wildcard app tests benchmarks)
 
 bench: $(DEV) $(NPM) ## Measure; benchmarks/README.md has the figures
 	@exec $(PY) -m benchmarks
