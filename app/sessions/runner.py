@@ -309,6 +309,8 @@ class Runner:
                 await self._apply(record, watcher.on_qr(record, event))
             case Paired():
                 await self._apply(record, watcher.on_paired(record, event, self.tools.timing))
+            case PasskeyDemanded() if record.status in watcher.LINKED:
+                log.warning("passkey_demanded_of_a_link", session=self.session)  # no reason to throw a link away
             case PasskeyDemanded():
                 await self._apply(record, watcher.on_passkey(record, event))
             case LoggedIn():

@@ -275,6 +275,16 @@ class TestRestarts:
         assert attempts == [1, 2, 3, 4]
 
 
+async def test_a_passkey_is_no_reason_to_throw_a_link_away(world: MemoryWorld) -> None:
+    await world.link()
+    before = await world.service.get("a")
+    world.engine.sockets["a"].tell(PasskeyDemanded())
+    await world.engine.sockets["a"].settled()
+    assert await world.service.get("a") == before
+    await world.service.stop("a")
+    assert world.behind.auth("a") != {}
+
+
 class TestIntents:
     @pytest.mark.parametrize("bring", [to_starting, to_qr, to_linking, to_connecting, to_reconnecting])
     async def test_stop_ends_every_running_status(self, world: MemoryWorld, bring: Bring) -> None:
