@@ -56,6 +56,12 @@ class Behind:
         with self._client() as client:
             return {str(key) for key in client.scan_iter(f"{self.prefix}:{{{session}}}*", count=1_000)}
 
+    def now(self) -> int:
+        """Redis' clock, in ms."""
+        with self._client() as client:
+            seconds, microseconds = client.time()
+            return int(seconds) * 1_000 + int(microseconds) // 1_000
+
     def seq(self, session: str) -> int:
         """Number of the newest transition."""
         with self._client() as client:
