@@ -81,8 +81,7 @@ class Supervisor:
             runner.close()
             if pace:
                 await asyncio.sleep(pace)
-        work = [*self._tasks, *self._asides]
-        if work:
+        while work := [*self._tasks, *self._asides]:  # who is cut off may leave more behind
             _, late = await asyncio.wait(work, timeout=deadline.left)
             for task in late:
                 task.cancel()
