@@ -73,7 +73,7 @@ async def running(
         if url is None:
             url = await stack.enter_async_context(embedded_redis(settings.data_dir))
         redis = await stack.enter_async_context(connect(url, timeout=settings.redis_timeout, metrics=metrics))
-        await redis.ping()
+        await redis.check()
         keys = Keys(settings.key_prefix)
         store = SessionStore(redis, keys, metrics)
         registry = ReplicaStore(redis, keys)
@@ -82,13 +82,15 @@ async def running(
         hub = Hub()
         supervisor = Supervisor()
         name = settings.replica_id or f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
-        replicas = Replicas(name, registry, supervisor, ttl=settings.replica_ttl, max_sessions=settings.max_sessions)
         times = timing(settings)
         guard = Guard(
             now=time.monotonic,
             running=lambda: len(supervisor.sessions),
             rate=settings.resume_rate,
             wake=supervisor.nudge,
+        )
+        replicas = Replicas(
+            name, registry, supervisor, guard, ttl=settings.replica_ttl, max_sessions=settings.max_sessions
         )
         supervisor.use(
             Tools(

@@ -7,7 +7,7 @@ from typing import Protocol
 from fastapi import FastAPI
 
 from app import __version__, dashboard
-from app.api import events, flat, health, metrics, openapi, problems, qr, sessions, status, timeline
+from app.api import events, flat, health, metrics, openapi, problems, qr, replicas, sessions, status, timeline
 from app.api.access import Access
 from app.api.guard import BodyLimit, Guard
 from app.api.observe import Observe
@@ -25,6 +25,7 @@ changed by a request that is answered with one. A GET changes nothing."""
 _TAGS = [
     {"name": "flat", "description": "The session in the JSON body or the query, `default` if absent."},
     {"name": "sessions", "description": "The same verbs, and more, by the session's address."},
+    {"name": "replicas", "description": "Who runs what."},
     {"name": "health", "description": "For probes and Prometheus."},
 ]
 
@@ -68,7 +69,7 @@ def create_app(settings: Settings | None = None, *, compose: Compose = running) 
     problems.install(app)
     openapi.install(app)
     status.install(app)
-    for router in (flat, sessions, qr, timeline, events, health, metrics):
+    for router in (flat, sessions, qr, timeline, events, replicas, health, metrics):
         app.include_router(router.router)
     app.include_router(dashboard.create_router())
     realtime = Realtime(access, counts)

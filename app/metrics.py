@@ -115,11 +115,13 @@ class PrometheusMetrics(Metrics):
         self._clients.inc(change)
 
     def expose(
-        self, accept: str, sessions: Mapping[str, int] | None, bridges: Iterable[BridgeSample]
+        self, accept: str, sessions: Mapping[str, int] | None, bridges: Iterable[BridgeSample], held: int
     ) -> tuple[bytes, str]:
         """Everything counted, and its content type by `accept`. What is measured only now comes along: how many
-        sessions this replica runs by status (None: not known), and how the bridge processes are."""
+        sessions this replica runs by status (None: not known), how the bridge processes are, and how many sessions
+        the guard holds back."""
         self._present.sessions = sessions
+        self._present.held = held
         self._present.bridges = tuple(bridges)
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
@@ -131,6 +133,7 @@ class _Present(Collector):
     def __init__(self) -> None:
         self.sessions: Mapping[str, int] | None = None
         self.bridges: tuple[BridgeSample, ...] = ()
+        self.held = 0
 
     def collect(self) -> Iterator[Metric]:
         if self.sessions is not None:
@@ -146,3 +149,4 @@ class _Present(Collector):
             rss.add_metric([sample.name], sample.rss)
             restarts.add_metric([sample.name], sample.restarts)
         yield from (sockets, rss, restarts)
+        yield GaugeMetricFamily("relink_sessions_held", "Sessions held back: too many fail alike.", value=self.held)

@@ -1,11 +1,12 @@
 """One session in the middle of being linked, and one error of each kind: the examples of the API's description."""
 
 from app.api.errors import InternalError
-from app.api.schemas import Json, logout_json, record_json, transition_json, verb_json
+from app.api.schemas import Json, logout_json, record_json, replica_json, transition_json, verb_json
 from app.errors import RelinkError
 from app.model import Event, Record, Status, Transition
 from app.sessions.reasons import Reason
 from app.sessions.service import LoggedOut
+from app.store.replicas import Worker
 
 _NOON = 1_772_366_400_000  # 2026-03-01T12:00:00Z
 _TEXT = "https://wa.me/settings/linked_devices#2@Jh3…,gX0…=,Zp1…=,T5c…=,1"
@@ -71,6 +72,27 @@ TIMELINE: Json = {
         )
     ],
     "next": None,
+}
+REPLICAS: Json = {
+    "replicas": [
+        replica_json(
+            Worker(
+                id="relink-1",
+                host="relink-1",
+                pid=7,
+                process_space="",
+                version="0.1.0",
+                sessions=12,
+                max_sessions=1_000,
+                accepting=True,
+                held=0,
+                held_for="",
+                started_at=_NOON,
+                beat_at=_NOON + 60_000,
+            ),
+            this=True,
+        )
+    ]
 }
 QR: Json = {
     "session": "default",

@@ -27,7 +27,7 @@ async def metrics(request: Request) -> Response:
     """What this replica has counted since it started, and what it holds now."""
     relink = request.app.state.relink
     body, content_type = request.app.state.metrics.expose(
-        request.headers.get("accept", ""), await _sessions(relink), _bridges(relink)
+        request.headers.get("accept", ""), await _sessions(relink), _bridges(relink), relink.guard.held
     )
     return Response(body, headers={"content-type": content_type, "cache-control": "no-store"})
 

@@ -113,6 +113,30 @@ class Timeline(_Answer):
     next: int | None = Field(description="Pass it as `after` to get the following entries; null: these are all.")
 
 
+class Replica(_Answer):
+    """One replica as it last described itself."""
+
+    id: str
+    this: bool = Field(description="Whether it is the one that answers.")
+    host: str
+    pid: int
+    version: str
+    sessions: int = Field(description="How many it runs.")
+    max_sessions: int
+    accepting: bool = Field(description="Whether it takes more; not while it stops.")
+    held: int = Field(description="Sessions that it holds back because too many fail alike.")
+    held_for: str | None = Field(description="The reason that they fail for.")
+    started_at: AwareDatetime
+    beat_at: AwareDatetime = Field(description="Its last heartbeat.")
+    session_ids: list[str] | None = Field(None, description="With `?sessions=true`: the sessions it runs.")
+
+
+class Replicas(_Answer):
+    """The replicas that are alive."""
+
+    replicas: list[Replica]
+
+
 class Health(_Answer):
     """Whether the service can do its work."""
 
@@ -144,6 +168,8 @@ ALL: tuple[type[BaseModel], ...] = (
     SessionPage,
     TimelineEntry,
     Timeline,
+    Replica,
+    Replicas,
     Health,
     Problem,
 )

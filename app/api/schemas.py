@@ -15,6 +15,7 @@ from app.model import Record, Transition
 from app.sessions.qr import QrCode
 from app.sessions.reasons import REASONS, Reason, explain
 from app.sessions.service import LoggedOut
+from app.store.replicas import Worker
 
 Json = dict[str, Any]
 
@@ -58,6 +59,24 @@ def record_json(record: Record) -> Json:
         "created_at": rfc3339(record.created_at),
         "updated_at": rfc3339(record.updated_at),
         "connected_at": rfc3339(record.connected_at),
+    }
+
+
+def replica_json(worker: Worker, *, this: bool) -> Json:
+    """One replica as it last described itself. `this`: it is the one that answers."""
+    return {
+        "id": worker.id,
+        "this": this,
+        "host": worker.host,
+        "pid": worker.pid,
+        "version": worker.version,
+        "sessions": worker.sessions,
+        "max_sessions": worker.max_sessions,
+        "accepting": worker.accepting,
+        "held": worker.held,
+        "held_for": worker.held_for or None,
+        "started_at": rfc3339(worker.started_at),
+        "beat_at": rfc3339(worker.beat_at),
     }
 
 

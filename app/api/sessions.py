@@ -77,7 +77,8 @@ async def logout(service: Service, session: PathSession) -> Response:
     responses=openapi.answers("Cleared.", models.Done, examples.RESET, _ON_SESSION),
 )
 async def force_reset(service: Service, session: PathSession) -> Response:
-    """Clears everything of the session from any status, with nobody's help but Redis'. WhatsApp is not told."""
+    """Clears everything of the session from any status, with nobody's help but Redis'. It waits for nobody; a device
+    that is online is unlinked in passing."""
     return JsonResponse(await verbs.force_reset(service, session))
 
 
@@ -87,5 +88,6 @@ async def force_reset(service: Service, session: PathSession) -> Response:
     responses=openapi.answers("Gone.", models.Deleted, examples.DELETED, _ON_SESSION),
 )
 async def delete(service: Service, session: PathSession) -> Response:
-    """Removes the session and all that is known of it, its timeline included. WhatsApp is not told: log out first."""
+    """Removes the session and all that is known of it, its timeline included. A device that is online is unlinked in
+    passing; to be sure of that, log out first."""
     return JsonResponse(await verbs.delete(service, session))

@@ -77,6 +77,28 @@ def record_lines(record: Json) -> str:
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in facts)
 
 
+def replica_table(replicas: list[Json]) -> str:
+    """Replicas, one a line; `*` marks the one that answered."""
+    rows = [
+        (
+            replica["id"] + (" *" if replica["this"] else ""),
+            f"{replica['sessions']} of {replica['max_sessions']}",
+            ago(replica["started_at"]),
+            ago(replica["beat_at"]),
+            replica["version"],
+            _replica_state(replica),
+        )
+        for replica in replicas
+    ]
+    return table(rows, head=("REPLICA", "SESSIONS", "UP", "HEARD", "VERSION", "STATE"))
+
+
+def _replica_state(replica: Json) -> str:
+    if replica["held_for"]:
+        return f"holds {replica['held']} sessions back: {replica['held_for']}"
+    return "takes sessions" if replica["accepting"] else "stops"
+
+
 def record_table(records: list[Json]) -> str:
     """Many sessions, one a line."""
     rows = [

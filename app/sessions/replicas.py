@@ -14,6 +14,7 @@ import structlog
 
 from app import __version__
 from app.errors import StoreUnavailable
+from app.sessions.guard import Guard
 from app.sessions.supervisor import Supervisor
 from app.store.replicas import ReplicaStore, Worker
 
@@ -34,11 +35,19 @@ class Replicas:
     """Membership of this replica. `run` beats until it is cancelled."""
 
     def __init__(
-        self, name: str, registry: ReplicaStore, supervisor: Supervisor, *, ttl: float, max_sessions: int
+        self,
+        name: str,
+        registry: ReplicaStore,
+        supervisor: Supervisor,
+        guard: Guard,
+        *,
+        ttl: float,
+        max_sessions: int,
     ) -> None:
         self.name = name
         self._registry = registry
         self._supervisor = supervisor
+        self._guard = guard
         self._ttl = ttl
         self._max_sessions = max_sessions
         self._alive: list[Worker] = []
@@ -75,6 +84,8 @@ class Replicas:
             "sessions": self.load,
             "max_sessions": self._max_sessions,
             "accepting": int(self._accepting),
+            "held": self._guard.held,
+            "held_for": self._guard.tripped or "",
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "process_space": process_space(),
@@ -105,6 +116,14 @@ class Replicas:
         """Seconds to wait before reaching for a session that was let go, so that the least loaded gets it."""
         most = max((worker.sessions for worker in self._alive), default=0)
         return 0.2 * self.load / most if most else 0.0
+
+    async def look(self) -> list[Worker]:
+        """The replicas that are alive at this moment. Raises StoreUnavailable."""
+        return await self._registry.alive()
+
+    async def index_of(self, worker: str) -> list[str]:
+        """Sessions that `worker` may own; their records decide. Raises StoreUnavailable."""
+        return await self._registry.sessions_of(worker)
 
     async def leave(self) -> None:
         """Be absent at once instead of after the TTL. Raises StoreUnavailable."""
@@ -137,8 +156,8 @@ class Replicas:
     def load(self) -> int:
         """How many sessions run here, or are about to."""
         if self._coming:
-            running, since = self._supervisor.sessions, time.monotonic() - COMING_S
-            self._coming = {session: at for session, at in self._coming.items() if at > since and session not in running}
+            here, since = self._supervisor.sessions, time.monotonic() - COMING_S
+            self._coming = {session: at for session, at in self._coming.items() if at > since and session not in here}
         return len(self._supervisor.sessions) + len(self._coming)
 
     @property

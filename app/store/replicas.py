@@ -13,7 +13,8 @@ from app.store.keys import Keys
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A replica as it described itself at its last heartbeat. Times: ms by Redis' clock."""
+    """A replica as it described itself at its last heartbeat. Times: ms by Redis' clock. `held`: how many of its
+    sessions its guard holds back, `held_for`: the reason that it does so for, "" for none."""
 
     id: str
     host: str
@@ -23,6 +24,8 @@ class Worker:
     sessions: int
     max_sessions: int
     accepting: bool
+    held: int
+    held_for: str
     started_at: int
     beat_at: int
 
@@ -88,6 +91,8 @@ def _worker(name: str, beat: dict[str, str]) -> Worker:
         sessions=int(beat.get("sessions", 0)),
         max_sessions=int(beat.get("max_sessions", 0)),
         accepting=beat.get("accepting", "0") == "1",
+        held=int(beat.get("held", 0)),
+        held_for=beat.get("held_for", ""),
         started_at=int(beat["started_at"]),
         beat_at=int(beat["beat_at"]),
     )

@@ -12,7 +12,7 @@ from app.cli.errors import Exit
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (sessions, status, start, qr, stop, logout, reset, delete, logs):
+    for command in (sessions, replicas, status, start, qr, stop, logout, reset, delete, logs):
         add(app, command)
 
 
@@ -45,6 +45,34 @@ def sessions(
         show_json(records)
     else:
         typer.echo(record_table(records))
+    return Exit.OK
+
+
+def replicas(
+    owned: Annotated[bool, typer.Option("--sessions", help="Name the sessions of each.")] = False,
+    as_json: Json = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+) -> int:
+    """List the replicas that share this Redis, and how much each does. `*` marks the one that answered.
+
+    \b
+    Examples:
+      relink replicas
+      relink replicas --sessions
+    """
+    from app.cli.client import service
+    from app.cli.output import show_json
+    from app.cli.words import replica_table
+
+    with service(url, api_key) as relink:
+        found = relink.get("/replicas", sessions="true" if owned else None)["replicas"]
+    if as_json:
+        show_json(found)
+        return Exit.OK
+    typer.echo(replica_table(found))
+    for replica in found if owned else []:
+        typer.echo(f"\n{replica['id']}: {' '.join(replica['session_ids']) or 'none'}")
     return Exit.OK
 
 
@@ -101,7 +129,7 @@ def logout(session: Session = DEFAULT, as_json: Json = False, url: Url = None, a
 
 
 def reset(session: Session = DEFAULT, as_json: Json = False, url: Url = None, api_key: ApiKey = None) -> int:
-    """Clear a session now, from any state (force-reset). WhatsApp is not told.
+    """Clear a session now, from any state (force-reset), waiting for nobody, not even WhatsApp.
 
     \b
     Examples:
@@ -114,7 +142,7 @@ def reset(session: Session = DEFAULT, as_json: Json = False, url: Url = None, ap
 def delete(
     session: Annotated[str, typer.Argument(help="The session's id.")], url: Url = None, api_key: ApiKey = None
 ) -> int:
-    """Delete a session and all that is known of it. WhatsApp is not told: log out first.
+    """Delete a session and all that is known of it. To be sure that WhatsApp is told, log out first.
 
     \b
     Example:

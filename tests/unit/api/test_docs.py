@@ -32,7 +32,7 @@ def test_every_error_is_there_with_its_status() -> None:
 
 
 def test_every_metric_is_there() -> None:
-    body, _ = PrometheusMetrics().expose("", {"connected": 1}, [])
+    body, _ = PrometheusMetrics().expose("", {"connected": 1}, [], 0)
     for name in re.findall(r"^# TYPE (relink_\w+) ", body.decode(), re.MULTILINE):
         assert name.removesuffix("_created") in HTTP, name  # the time of the first count comes with each counter
 

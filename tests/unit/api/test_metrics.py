@@ -6,7 +6,7 @@ from app.model import Event
 
 def exposed(metrics: PrometheusMetrics) -> str:
     sample = BridgeSample("0", sockets=3, rss=1000, restarts=2)
-    body, content_type = metrics.expose("", {"connected": 2}, [sample])
+    body, content_type = metrics.expose("", {"connected": 2}, [sample], held=4)
     assert content_type.startswith("text/plain")
     return body.decode()
 
@@ -36,6 +36,7 @@ def test_everything_is_exposed() -> None:
         'relink_bridge_sockets{bridge="0"} 3.0',
         'relink_bridge_rss_bytes{bridge="0"} 1000.0',
         'relink_bridge_restarts_total{bridge="0"} 2.0',
+        "relink_sessions_held 4.0",
     ):
         assert line in text
     assert "process_cpu_seconds_total" in text
@@ -48,7 +49,7 @@ def test_two_applications_in_one_process_do_not_add_up() -> None:
 
 
 def test_openmetrics_for_who_asks() -> None:
-    _, content_type = PrometheusMetrics().expose("application/openmetrics-text; version=1.0.0", None, [])
+    _, content_type = PrometheusMetrics().expose("application/openmetrics-text; version=1.0.0", None, [], 0)
     assert content_type.startswith("application/openmetrics-text")
 
 

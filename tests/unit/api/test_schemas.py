@@ -150,6 +150,7 @@ def test_the_description_has_every_call(document: dict[str, Any]) -> None:
         "POST /sessions/{id}/qr",
         "GET /sessions/{id}/timeline",
         "GET /sessions/{id}/events",
+        "GET /replicas",
         "GET /health/live",
         "GET /health/ready",
         "GET /metrics",

@@ -19,7 +19,7 @@ NOWHERE = "http://127.0.0.1:1"
 GROUPS: dict[tuple[str, ...], list[str]] = {
     (): [
         *("serve", "demo", "simulator", "check", "settings", "health", "version"),
-        *("sessions", "status", "start", "qr", "stop", "logout", "reset", "delete", "logs"),
+        *("sessions", "replicas", "status", "start", "qr", "stop", "logout", "reset", "delete", "logs"),
         *("phone", "auth"),
     ],
     ("phone",): [
