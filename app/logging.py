@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TextIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.redaction import Redactor
 from app.settings import Settings
+from app.store import url as redis_url
 
 _CHATTY = ("uvicorn.error", "httpx", "httpcore", "engineio", "socketio", "asyncio", "watchfiles", "websockets")
 """Loggers whose INFO is about themselves."""
@@ -97,8 +98,9 @@ def _secrets(settings: Settings) -> list[str]:
     if settings.api_key is not None:
         found.append(settings.api_key.get_secret_value())
     if settings.redis_url is not None:
-        password = urlsplit(settings.redis_url).password or ""
-        found += [password, unquote(password)]
+        address = redis_url.parse(settings.redis_url)
+        given = [address.password or "", address.sentinel_password or ""]
+        found += [*given, *map(quote_plus, given), urlsplit(settings.redis_url).password or ""]
     return found
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.model import AuthLayout
+from app.store import url
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -21,7 +22,12 @@ class Settings(BaseSettings):
     """Durations are in seconds. Raises `pydantic.ValidationError` for values it cannot run with, naming each."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", env_ignore_empty=True, frozen=True
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        env_ignore_empty=True,
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
     )
 
     # Where it listens, and who may call
@@ -41,7 +47,9 @@ class Settings(BaseSettings):
 
     # Redis
     redis_url: str | None = Field(
-        None, description="redis://, rediss://, unix://; unset: Relink runs a redis-server of its own in DATA_DIR."
+        None,
+        description="redis://, rediss://, unix://, redis+sentinel://HOST:PORT,HOST:PORT/MASTER-NAME, "
+        "redis+cluster://HOST:PORT,HOST:PORT; unset: Relink runs a redis-server of its own in DATA_DIR.",
     )
     data_dir: Path = Field(Path("data"), description="Where the embedded Redis keeps its data.")
     key_prefix: str = Field("relink", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="First part of all Redis keys.")
@@ -105,6 +113,13 @@ class Settings(BaseSettings):
     def _split_origins(cls, value: object) -> object:
         if isinstance(value, str):
             return [origin.strip().rstrip("/") for origin in value.split(",") if origin.strip()]
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is not None:
+            url.parse(value)
         return value
 
     @field_validator("log_level", "log_format", "auth_layout", mode="before")

@@ -3,13 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from redis import exceptions as redis_errors
-from redis.asyncio.client import PubSub
 
 from app.model import Status
 from app.store.client import RedisClient
@@ -20,6 +19,11 @@ log = structlog.get_logger(__name__)
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _QUIET_S = 5.0
 """After so long without a word the connection is tried with a PING; after twice that it is taken for dead."""
+
+_HANG_S = 2 * _QUIET_S
+"""What one step may take that ends by itself, unless the server hangs in the middle of a connection's beginning."""
+
+_LOST = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +58,30 @@ class Changes:
                     async for message in messages:
                         failures = 0
                         yield message
-            except (redis_errors.RedisError, OSError) as error:
-                log.warning("changes_disconnected", error=str(error))
+            except _LOST as error:
+                log.warning("changes_disconnected", error=str(error) or "no answer")
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
             failures += 1
 
     async def _subscription(self) -> AsyncGenerator[ChangeNotice | Resubscribed, None]:
         """Messages of one connection; ends, or raises redis-py's errors, when it is lost."""
-        pubsub = self._client.pubsub()
-        try:
-            await pubsub.subscribe(self._channel)
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(_HANG_S):
+                pubsub = await stack.enter_async_context(self._client.pubsub())
+                await pubsub.subscribe(self._channel)
             silent = 0
             while silent < 2:
-                message = await pubsub.get_message(timeout=_QUIET_S)
-                if message is None:
-                    silent += 1
-                    await pubsub.ping()
-                    continue
+                async with asyncio.timeout(_HANG_S):
+                    message = await pubsub.get_message(timeout=_QUIET_S)
+                    if message is None:
+                        silent += 1
+                        await pubsub.ping()
+                        continue
                 silent = 0
                 change = _parse(message)
                 if change is not None:
                     yield change
-        finally:
-            await _close(pubsub)
-
-
-async def _close(pubsub: PubSub) -> None:
-    closing: Any = pubsub.aclose  # redis-py leaves it untyped
-    await closing()
+            log.warning("changes_silent")
 
 
 def _parse(message: dict[str, Any]) -> ChangeNotice | Resubscribed | None:
