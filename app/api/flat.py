@@ -37,7 +37,7 @@ async def generate_qr(request: Request, service: Service, stopping: StoppingServ
     wanted = qr.wanted_format(request)
     given = await flat_input(request, "wait", beside=qr.FORMAT)
     code = await stopping.unless(service.generate_qr(given.session, given.wait))
-    return await qr.respond(code, wanted)
+    return qr.respond(code, wanted)
 
 
 @router.post(

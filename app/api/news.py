@@ -83,7 +83,7 @@ async def offer(service: SessionService, record: Record) -> News | None:
         code = await service.current_qr(record.id)
     except (NoQrCode, SessionNotFound, StoreUnavailable):
         return None
-    return News("qr", await asyncio.to_thread(qr_json, code), record.seq)
+    return News("qr", qr_json(code), record.seq)
 
 
 def _tell(record: Record, entry: Transition) -> list[News]:

@@ -1,7 +1,5 @@
 """A session's QR code, in the format that the caller wants."""
 
-import asyncio
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -40,7 +38,7 @@ async def current(request: Request, service: Service, session: SessionId) -> Res
     wanted = wanted_format(request)
     check_session_id(session)
     read_input(read_query(request.query_params, (), FORMAT), ())
-    return await respond(await service.current_qr(session), wanted)
+    return respond(await service.current_qr(session), wanted)
 
 
 @router.post(
@@ -53,7 +51,7 @@ async def generate(request: Request, service: Service, stopping: StoppingService
     """Waits, bounded, for a QR code."""
     wanted = wanted_format(request)
     given = await path_input(request, session, "wait", beside=FORMAT)
-    return await respond(await stopping.unless(service.generate_qr(session, given.wait)), wanted)
+    return respond(await stopping.unless(service.generate_qr(session, given.wait)), wanted)
 
 
 def wanted_format(request: Request) -> str:
@@ -62,7 +60,7 @@ def wanted_format(request: Request) -> str:
     return choose_format(",".join(given) if given else None, request.headers.get("accept"))
 
 
-async def respond(code: QrCode, wanted: str) -> Response:
+def respond(code: QrCode, wanted: str) -> Response:
     """The code in that format; the headers tell the session, the code's id and its end whatever the format."""
     headers = {
         "cache-control": "no-store",
@@ -71,8 +69,7 @@ async def respond(code: QrCode, wanted: str) -> Response:
         "relink-qr-id": code.qr_id,
         "relink-qr-expires-at": rfc3339(code.expires_at) or "",
     }
-    body = await asyncio.to_thread(_render, code, wanted)
-    return Response(body, headers=headers, media_type=FORMATS[wanted])
+    return Response(_render(code, wanted), headers=headers, media_type=FORMATS[wanted])
 
 
 def _render(code: QrCode, wanted: str) -> bytes | str:
