@@ -36,7 +36,7 @@ class Client:
         self.lock = asyncio.Lock()  # subscribing and unsubscribing, one after the other
         self.under_way = 0
         self.by_default = True  # has not said yet what it wants to hear of
-        self._closed = False
+        self.closed = False
         self._emit = emit
         self._cut = cut
         self._outbox: asyncio.Queue[tuple[str, Json]] = asyncio.Queue(OUTBOX)
@@ -62,7 +62,7 @@ class Client:
 
     async def send(self, name: str, data: Json) -> None:
         """As `push`, but waits for room, as long as the client is there."""
-        if not self._closed:
+        if not self.closed:
             await asyncio.wait([self.spawn(self._outbox.put((name, data)))])
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -74,7 +74,7 @@ class Client:
 
     def close(self) -> None:
         """The client is gone."""
-        self._closed = True
+        self.closed = True
         for task in list(self._tasks):
             task.cancel()
 

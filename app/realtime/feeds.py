@@ -62,6 +62,8 @@ class Feed:
         replayed = after is not None and await self._replay(client, after)
         # From here to the next `await`, no news can come in between.
         record = self.record
+        if client.closed:
+            return record
         self.subscribers[client] = None
         if record is not None:
             if not replayed:
@@ -98,6 +100,11 @@ class Feed:
                 continue
             except SessionNotFound:
                 self._known.set()
+            except Exception:
+                log.exception("feed_failed", session=self.session)
+                after = self.record.seq if self.record is not None else after
+                await asyncio.sleep(_PAUSE_S)
+                continue
             after = 0  # what was deleted begins anew when it is created again
             await asyncio.sleep(_PAUSE_S)
 

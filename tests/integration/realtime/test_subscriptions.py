@@ -113,8 +113,7 @@ async def test_after_replays_and_then_follows_without_gap_or_repetition(face: Fa
     assert answer["ok"]
     await churning
     last = (await service.get("default")).seq
-    before = client.heard()
-    seen = before + await client.until("session-status", seq=last)
+    seen = await client.until("session-status", seq=last) + await settled(client)
     at = next(i for i, (name, data) in enumerate(seen) if name == "timeline-entry" and data["seq"] == 4)
     assert entries(seen[at:], "default") == list(range(4, last + 1))
     assert [data["seq"] for name, data in seen[at:] if name == "session-status"] == list(range(4, last + 1))
