@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,33 @@ from app.store.auth import RedisAuthStore
 from app.store.client import RedisClient, connect
 from app.store.keys import Keys
 from app.store.sessions import SessionStore
+from tests.support.redis_cluster import ClusterServer, redis_cluster
+from tests.support.redis_sentinel import SentinelServer, redis_sentinel
 from tests.support.redis_server import RedisServer, binary, redis_server
 
 pytest_plugins = ["tests.support.no_skips"]
 
+AnyRedis = RedisServer | ClusterServer | SentinelServer
+
+MANY: dict[str | None, Callable[[], AbstractContextManager[AnyRedis]]] = {
+    "cluster": redis_cluster,
+    "sentinel": redis_sentinel,
+}
+
 
 @pytest.fixture(scope="session")
 def redis_version(request: pytest.FixtureRequest) -> str | None:
-    """Parametrize indirectly ("6.2", "7") for tests that must hold on both; None: whichever the machine has."""
+    """Parametrize indirectly ("6.2", "7", "cluster", "sentinel") for tests that must hold on several; None: whichever
+    the machine has."""
     return getattr(request, "param", None)
 
 
 @pytest.fixture(scope="session")
-def shared_redis_server(redis_version: str | None) -> Iterator[RedisServer]:
+def shared_redis_server(redis_version: str | None) -> Iterator[AnyRedis]:
+    if redis_version in MANY:
+        with MANY[redis_version]() as many:
+            yield many
+        return
     if redis_version is not None and binary(redis_version) is None:
         pytest.skip(f"no redis-server {redis_version} here")
     with redis_server(redis_version) as server:
@@ -32,15 +47,14 @@ def shared_redis_server(redis_version: str | None) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def redis(shared_redis_server: RedisServer) -> RedisServer:
-    """An empty Redis (one server for all tests of a process)."""
-    with shared_redis_server.client() as client:
-        client.flushall()
+def redis(shared_redis_server: AnyRedis) -> AnyRedis:
+    """An empty Redis (one server, or one Cluster, for all tests of a process)."""
+    shared_redis_server.everywhere("FLUSHALL")
     return shared_redis_server
 
 
 @pytest.fixture
-async def redis_client(redis: RedisServer) -> AsyncIterator[RedisClient]:
+async def redis_client(redis: AnyRedis) -> AsyncIterator[RedisClient]:
     async with connect(redis.url, timeout=5) as client:
         yield client
 

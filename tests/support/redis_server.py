@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -28,6 +29,11 @@ class RedisServer:
     def client(self) -> "redis.Redis":
         """A synchronous client, for set-up and for looking at what is there. Close it (it is a context manager)."""
         return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+
+    def everywhere(self, *command: str) -> list[Any]:
+        """The answers of all servers that hold data: of this one."""
+        with self.client() as client:
+            return [client.execute_command(*command)]
 
 
 def binary(version: str) -> str | None:

@@ -7,6 +7,7 @@ from app.store.client import RedisClient
 from app.store.foreign import ForeignSession, OwnSession, delete_session, list_sessions
 from app.store.keys import Keys
 from app.store.sessions import SessionStore
+from tests.support.keys import all_keys
 
 BYSTANDERS = (
     "shop:orders",
@@ -30,7 +31,7 @@ async def fill(client: RedisClient) -> None:
 
 
 async def remaining(client: RedisClient) -> set[str]:
-    return set(await client.execute("KEYS", "*"))
+    return await all_keys(client)
 
 
 async def test_lists_sessions_of_both_layouts(redis_client: RedisClient, keys: Keys) -> None:

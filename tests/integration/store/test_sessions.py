@@ -9,6 +9,7 @@ from app.store.auth import RedisAuthStore
 from app.store.client import RedisClient, ScriptRefused
 from app.store.keys import Keys
 from app.store.sessions import Conflict, SessionStore, Stale
+from tests.support.keys import all_keys
 
 
 async def start(store: SessionStore, id: str = "a", owner: str = "w1") -> Record:
@@ -35,7 +36,7 @@ async def link(store: SessionStore, auth_store: RedisAuthStore, id: str = "a") -
 
 
 async def session_keys(client: RedisClient) -> set[str]:
-    return set(await client.execute("KEYS", "*{*"))
+    return await all_keys(client, "*{*")
 
 
 async def test_unknown_session_reads_as_none(store: SessionStore) -> None:
@@ -341,11 +342,11 @@ async def test_delete_leaves_nothing(
 ) -> None:
     record = await link(store, auth_store)
     assert await store.delete("a")
-    assert await redis_client.execute("KEYS", "*") == []
+    assert await all_keys(redis_client) == set()
     assert not await store.delete("a")
     with pytest.raises(StaleEpoch):
         await auth_store.write("a", epoch=record.epoch, values={"creds": "late"})
-    assert await redis_client.execute("KEYS", "*") == []
+    assert await all_keys(redis_client) == set()
 
 
 @pytest.mark.invariant("I1")
