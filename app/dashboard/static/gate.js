@@ -12,12 +12,14 @@ export function recallKey() {
   } catch {
     key = "";
   }
+  byId("forget-key").hidden = key === "";
 }
 
 export const apiKey = () => key;
 
 function keepKey(value) {
   key = value;
+  byId("forget-key").hidden = value === "";
   try {
     if (value) sessionStorage.setItem(NAME, value);
     else sessionStorage.removeItem(NAME);
@@ -39,7 +41,6 @@ export function ask(wrong) {
 export function letIn() {
   byId("gate").hidden = true;
   byId("frame").hidden = false;
-  byId("forget-key").hidden = key === "";
   byId("gate-key").value = "";
 }
 
