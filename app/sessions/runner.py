@@ -33,7 +33,7 @@ from app.sessions.hub import Hub, Position
 from app.sessions.reasons import Reason
 from app.sessions.timing import Timing
 from app.store.auth import AuthStore
-from app.store.sessions import Conflict, SessionStore, Stale
+from app.store.sessions import Conflict, SessionStore, Stale, new_call
 
 log = structlog.get_logger(__name__)
 
@@ -339,9 +339,12 @@ class Runner:
     async def _apply(self, record: Record, change: Change) -> None:
         """Write a change that was decided on `record`. It is a fact already (a socket closed, a code came), so it waits
         for Redis as long as that takes; a stale one is dropped."""
+        call = new_call()
         while True:
             try:
-                answer = await self.tools.store.advance(self.session, epoch=record.epoch, seq=record.seq, change=change)
+                answer = await self.tools.store.advance(
+                    self.session, epoch=record.epoch, seq=record.seq, change=change, call=call
+                )
             except StoreUnavailable:
                 await asyncio.sleep(STORE_PAUSE_S)
                 continue
@@ -359,6 +362,7 @@ class Runner:
                     still = watcher.over(change, record, current)
                     if still is None:
                         return
+                    call = new_call()
                     record, change = current, still
 
     async def _refresh(self) -> None:

@@ -131,10 +131,15 @@ class SessionStore:
             self._metrics.transition(event, started.record.reason)
         return started
 
-    async def advance(self, id: str, *, epoch: int, seq: int, change: Change) -> Record | Stale | Conflict:
+    async def advance(
+        self, id: str, *, epoch: int, seq: int, change: Change, call: str | None = None
+    ) -> Record | Stale | Conflict:
         """Do `change`, if nothing happened since the caller read (epoch, seq). Raises ScriptRefused for a change that
-        breaks a rule of the record (`lua/advance.lua` has them)."""
-        answer = await self._run("advance", id, epoch, seq, _encode(change))
+        breaks a rule of the record (`lua/advance.lua` has them).
+
+        `call`: from `new_call`, for whoever repeats it after StoreUnavailable: what was done already is not done again.
+        """
+        answer = await self._run("advance", id, epoch, seq, _encode(change), call=call)
         if answer.kind == "stale":
             return Stale()
         if answer.kind == "conflict":
@@ -175,9 +180,12 @@ class SessionStore:
 
     async def delete(self, id: str) -> bool:
         """Remove the session with its auth state and timeline. False: no such session."""
-        answer = await self._run("delete", id)
+        reading = await self.read(id)
+        if reading is not None:
+            # 'unknown' is success as well: a call whose answer was lost did it, or somebody else.
+            await self._run("delete", id, reading.record.created_at)
         await self._unregister(id)
-        return answer.kind == "ok"
+        return reading is not None
 
     # The registry lies in another slot than the session, so no script can keep the two together. What holds instead:
     # an id is registered before its record exists and again after; whoever unregisters an id looks at the record
@@ -197,10 +205,9 @@ class SessionStore:
         if await self._client.execute("EXISTS", self._keys.record(id)):
             await self._register(id)
 
-    async def _run(self, name: str, id: str, *args: str | int) -> _Answer:
-        # One name for the call: a retry after a lost answer finds that it was done already.
-        op = secrets.token_hex(8)
-        flat = await self._client.script(name, self._keys.of_scripts(id), [op, *args])
+    async def _run(self, name: str, id: str, *args: str | int, call: str | None = None) -> _Answer:
+        # One name for the call: the client repeats it after a lost answer, and the script finds that it was done.
+        flat = await self._client.script(name, self._keys.of_scripts(id), [call or new_call(), *args])
         if flat[3]:
             await self._purge(id)
         return _parse(id, flat)
@@ -213,6 +220,11 @@ class SessionStore:
             if batch:
                 await self._client.script("auth_purge", keys, ["", *(key.removeprefix(start) for key in batch)])
         await self._client.script("auth_purge", keys, ["done"])
+
+
+def new_call() -> str:
+    """A name for one call of a script."""
+    return secrets.token_hex(8)
 
 
 def _parse(id: str, answer: list[Any]) -> _Answer:

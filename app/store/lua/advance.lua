@@ -9,7 +9,7 @@
 
 local change = cjson.decode(ARGV[4])
 local record = read_record()
-if record and record.op == ARGV[1] then
+if done_before(record) then
   return answer('ok', record)
 end
 if not record or record.epoch ~= ARGV[2] then

@@ -8,7 +8,7 @@
 
 local owner, note = ARGV[4], ARGV[6]
 local record = read_record()
-if record and record.op == ARGV[1] then
+if done_before(record) then
   return answer('ok', record)
 end
 if not record or (record.owner or '') ~= ARGV[2] or record.epoch ~= ARGV[3] or not RUNNING[record.status] then

@@ -2,11 +2,11 @@
 -- and so is stale.
 --
 -- KEYS    see lib.lua
--- ARGV    1 op
+-- ARGV    1 op, 2 created_at of the session that is meant: not of one that was created under its name since
 -- Answer  see lib.lua, with the record as it was; 'ok' or 'unknown'
 
 local record = read_record()
-if not record then
+if not record or record.created_at ~= ARGV[2] then
   return answer('unknown', nil)
 end
 clear_auth(record)

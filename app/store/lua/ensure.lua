@@ -8,4 +8,4 @@ local record = read_record()
 if not record then
   return answer('created', create_record())
 end
-return answer(record.op == ARGV[1] and 'created' or 'ok', record)
+return answer(done_before(record) and 'created' or 'ok', record)

@@ -15,6 +15,7 @@ local FIELD_PREFIX = RECORD .. ':keys:'
 local CREDS = FIELD_PREFIX .. 'creds'
 local PREFIX, ID = string.match(RECORD, '^(.-):{(.+)}$')
 local TIMELINE_LENGTH = 1000
+local CALLS_KEPT = 4
 local CHUNK = 1000 -- Lua passes no more than some 8,000 values to one call
 
 local function int(number)
@@ -95,6 +96,27 @@ local function bump(record)
   record.epoch = int(tonumber(record.epoch) + 1)
 end
 
+-- Whether this very call was done before: its answer was lost, and the caller repeats it. Others may have changed the
+-- record since, so the names of some calls are kept, newest first.
+local function done_before(record)
+  return record ~= nil and string.find(' ' .. (record.op or '') .. ' ', ' ' .. ARGV[1] .. ' ', 1, true) ~= nil
+end
+
+local function remember_call(record)
+  if done_before(record) then
+    return -- one call may make two transitions
+  end
+  local names = ARGV[1]
+  local kept = 1
+  for name in string.gmatch(record.op or '', '%S+') do
+    if kept < CALLS_KEPT then
+      names = names .. ' ' .. name
+      kept = kept + 1
+    end
+  end
+  record.op = names
+end
+
 local function drop_fields(record, names)
   for _, name in ipairs(names) do
     record[name] = nil
@@ -110,7 +132,7 @@ local function transition(record, status, entry)
   record.code = record.code or entry.code
   record.seq = int(tonumber(record.seq) + 1)
   record.updated_at = int(NOW)
-  record.op = ARGV[1]
+  remember_call(record)
   if not RUNNING[status] or record.owner == '' then
     record.owner = nil
   end

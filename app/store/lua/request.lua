@@ -11,7 +11,7 @@ local record = read_record()
 if not record then
   return answer('unknown', nil)
 end
-if record.op == ARGV[1] then
+if done_before(record) then
   return answer('ok', record)
 end
 if not INTENT[intent] then

@@ -5,7 +5,7 @@
 -- Answer  see lib.lua; 'ok' or 'unknown'
 
 local record = read_record()
-if record and record.op == ARGV[1] then
+if done_before(record) then
   return answer('ok', record)
 end
 if not record then

@@ -8,7 +8,7 @@
 
 local owner, note = ARGV[2], ARGV[5]
 local record = read_record()
-if record and record.op == ARGV[1] then
+if done_before(record) then
   return answer('started', record)
 end
 if owner == '' then

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidSessionId, StoreUnavailable
-from app.model import AuthLayout, Change, Event, Record, Status
+from app.model import AuthLayout, Change, Event, Intent, Record, Status
 from app.store.auth import RedisAuthStore
 from app.store.client import RedisClient, connect
 from app.store.keys import Keys
-from app.store.sessions import SessionStore, Started
+from app.store.sessions import Conflict, SessionStore, Started, new_call
 from tests.integration.store.test_sessions import link, start
 from tests.support.redis_server import RedisServer, redis_server
 
@@ -173,6 +173,40 @@ async def test_an_answer_that_is_lost_does_not_repeat_the_change(cutter: Cutter,
         assert reset.epoch == started.record.epoch + 3
         events = [entry.event for entry in await store.timeline("a")]
         assert events == [Event.CREATED, Event.START, Event.QR, Event.CLAIM, Event.RESET]
+
+
+@pytest.mark.invariant("I7")
+async def test_a_call_that_is_repeated_is_known_although_others_came_in_between(store: SessionStore) -> None:
+    """Whoever gave up on an answer, and calls again under the same name, does not do it twice."""
+    record = await start(store)
+    call = new_call()
+    offer = Change(event=Event.QR, status=Status.QR, qr_in_ms=60_000)
+    shown = await store.advance("a", epoch=record.epoch, seq=record.seq, change=offer, call=call)
+    asked = await store.request("a", Intent.STOP, deadline_in_ms=60_000)
+    asked = await store.request("a", Intent.LOGOUT, deadline_in_ms=60_000)
+    assert isinstance(shown, Record)
+    assert asked is not None
+    assert asked.seq == shown.seq + 2
+    assert await store.advance("a", epoch=record.epoch, seq=record.seq, change=offer, call=call) == asked
+    assert await store.advance("a", epoch=record.epoch, seq=record.seq, change=offer) == Conflict(asked)
+    await store.reset("a")
+    later = await store.advance("a", epoch=record.epoch, seq=record.seq, change=offer, call=call)
+    assert isinstance(later, Record)
+    assert later.status is Status.IDLE
+
+
+async def test_a_repeated_delete_spares_a_new_session_of_that_name(
+    store: SessionStore, redis_client: RedisClient, keys: Keys
+) -> None:
+    first = await start(store)
+    arguments = ["call", first.created_at]
+    assert await store.delete("a")
+    second = await start(store)
+    assert second.created_at > first.created_at
+    assert (await redis_client.script("delete", keys.of_scripts("a"), arguments))[0] == "unknown"
+    reading = await store.read("a")
+    assert reading is not None
+    assert reading.record == second
 
 
 @pytest.mark.invariant("I11")
