@@ -23,6 +23,14 @@ log = structlog.get_logger(__name__)
 BEATS_PER_TTL = 3
 """So that two heartbeats may be lost before a replica is taken for dead."""
 
+GAP = 1.4
+"""Heartbeats further apart than this multiple of their interval are a gap: Redis was away from here. Less than
+BEATS_PER_TTL - 1: an outage that lets the heartbeat of a healthy replica run out, which may be an interval old when it
+begins, is then a gap to every other replica, too."""
+
+RETRY_S = 0.1
+"""After a heartbeat that failed: the others wait for a sign of life."""
+
 
 TAKEN_UP_MS = 300
 """A session that was given to another replica so shortly before its heartbeat may not be counted in that."""
@@ -71,12 +79,15 @@ class Replicas:
 
     async def run(self) -> None:
         """Beat for ever. After a gap longer than the TTL, others may have taken sessions over: every runner looks."""
+        pause = self.interval
         while True:
-            await asyncio.sleep(self.interval)
+            await asyncio.sleep(pause)
             try:
                 await self.beat()
+                pause = self.interval
             except StoreUnavailable as error:
                 log.warning("heartbeat_failed", error=error.detail)
+                pause = RETRY_S
 
     async def beat(self) -> None:
         """Say that this replica is alive, and learn who else is. Raises StoreUnavailable."""
@@ -99,18 +110,24 @@ class Replicas:
 
     def _heard(self, now: float) -> None:
         silence = now - self._last_beat
-        if silence > self._ttl:
+        if silence > self._gap:
             self._heard_since = now
-            if self._last_beat:
-                log.warning("heartbeat_late", seconds=round(silence, 1))
-                self._supervisor.wake_all()
+        if silence > self._ttl and self._last_beat:
+            log.warning("heartbeat_late", seconds=round(silence, 1))
+            self._indexed.clear()  # a Redis that comes back may have lost its newest writes
+            self._supervisor.wake_all()
         self._last_beat = now
 
     @property
+    def _gap(self) -> float:
+        return self.interval * GAP
+
+    @property
     def settled(self) -> bool:
-        """Whether the others could hear this replica without a gap for a whole TTL, and it them."""
+        """Whether the others could hear this replica without a gap for a whole TTL, up to now, and it them. Only then
+        does it mean anything that one of them is silent. Ask anew after each wait for Redis."""
         now = time.monotonic()
-        return now - self._last_beat <= self._ttl <= now - self._heard_since
+        return now - self._last_beat <= self._gap and self._ttl <= now - self._heard_since
 
     def reluctance(self) -> float:
         """Seconds to wait before reaching for a session that was let go, so that the least loaded gets it."""
