@@ -98,7 +98,7 @@ def transition_json(entry: Transition) -> Json:
 
 
 def qr_json(code: QrCode) -> Json:
-    """A QR code with its picture. Draws it: about 6 ms the first time, so call it off the event loop."""
+    """A QR code with its picture."""
     return {
         "session": code.session,
         "qr_id": code.qr_id,

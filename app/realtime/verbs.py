@@ -1,6 +1,5 @@
 """What a Socket.IO client can ask for: each event name, and what answers it."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -63,8 +62,7 @@ async def _force_reset(context: Context, _: Client, given: Input) -> Json:
 
 
 async def _generate_qr(context: Context, _: Client, given: Input) -> Json:
-    code = await context.service.generate_qr(given.session, given.wait)
-    return await asyncio.to_thread(qr_json, code)
+    return qr_json(await context.service.generate_qr(given.session, given.wait))
 
 
 async def _subscribe(context: Context, client: Client, given: Input) -> Json:
