@@ -14,6 +14,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if service["image"] == "relink"]
+SCALED = ["relink", "relink-2", "relink-3"]
 INTERPOLATED = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
 
 
@@ -26,10 +27,25 @@ def environment(name: str) -> dict[str, str]:
     return {key: interpolate(value) for key, value in SERVICES[name]["environment"].items()}
 
 
-def test_there_is_a_service_a_demo_and_a_redis() -> None:
-    assert set(SERVICES) == {"relink", "demo", "redis"}
-    assert [name for name in SERVICES if SERVICES[name].get("profiles") == ["demo"]] == ["demo"]
+def of_profile(profile: str | None) -> list[str]:
+    return [name for name in SERVICES if SERVICES[name].get("profiles") == ([profile] if profile else None)]
+
+
+def test_each_profile_starts_what_it_says() -> None:
+    assert of_profile(None) == ["relink", "redis"]
+    assert of_profile("demo") == ["demo"]
     assert SERVICES["demo"]["command"] == ["demo"]
+    assert of_profile("scale") == ["relink-2", "relink-3", "balancer"]
+    assert len(SERVICES) == 6
+
+
+def test_the_replicas_of_scale_are_alike() -> None:
+    first = {**SERVICES["relink"]}
+    assert first.pop("ports")
+    assert first.pop("volumes") == ["relink-data:/data"]
+    for name in SCALED[1:]:
+        assert SERVICES[name] == {**first, "profiles": ["scale"], "tmpfs": SERVICES[name]["tmpfs"]}
+        assert SERVICES[name]["tmpfs"][1].startswith("/data:"), "the image's volume would stay behind, one a container"
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -54,16 +70,18 @@ def test_ports_are_published_on_loopback_only(name: str) -> None:
         assert is_loopback(address), port
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [name for name in OURS if name not in SCALED[1:]])
 def test_the_published_port_is_the_one_that_is_listened_on(name: str) -> None:
     (port,) = SERVICES[name]["ports"]
     assert interpolate(port).split(":")[2] == environment(name)["PORT"]
     assert interpolate(port).split(":")[1] == environment(name)["PORT"]  # so that printed addresses are true
 
 
-def test_two_that_share_a_redis_do_not_share_keys() -> None:
-    prefixes = [environment(name).get("KEY_PREFIX", Settings.model_fields["key_prefix"].default) for name in OURS]
-    assert len(set(prefixes)) == len(OURS)
+def test_only_replicas_of_one_service_share_keys() -> None:
+    prefixes = {name: environment(name).get("KEY_PREFIX", Settings.model_fields["key_prefix"].default) for name in OURS}
+    assert {prefixes[name] for name in SCALED} == {"relink"}
+    assert prefixes["demo"] != "relink"
+    assert set(prefixes) == {*SCALED, "demo"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -87,13 +105,15 @@ def test_every_service_has_a_health_check(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_named_volumes_are_declared(name: str) -> None:
+def test_volumes_are_declared_and_mounted_files_are_there(name: str) -> None:
     for volume in SERVICES[name].get("volumes", ()):
-        assert volume.split(":")[0] in COMPOSE["volumes"]
+        source = volume.split(":")[0]
+        assert (ROOT / source).is_file() if source.startswith("./") else source in COMPOSE["volumes"]
 
 
 def test_images_are_pinned_and_the_image_is_not_root() -> None:
     assert ":" in SERVICES["redis"]["image"]
+    assert ":" in SERVICES["balancer"]["image"]
     assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+-slim-\w+$", DOCKERFILE, re.MULTILINE)
     final = DOCKERFILE.split("FROM ")[-1]
     assert re.search(r"^USER relink$", final, re.MULTILINE)
