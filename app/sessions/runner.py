@@ -124,6 +124,7 @@ class Runner:
         self._inbox: asyncio.Queue[tuple[Attempt, EngineEvent]] = asyncio.Queue()
         self._wake = asyncio.Event()
         self._outdated = True
+        self._heard_of: Position = (0, 0)
         self._closing = False
         self._held = False
         self._restarts = 0
@@ -131,9 +132,17 @@ class Runner:
 
     def poke(self, position: Position | None = None) -> None:
         """The record may have changed; `position` is what is known of it, so that own writes are not read back."""
-        if position is None or self._record is None or position > (self._record.epoch, self._record.seq):
+        if position is None:
             self._outdated = True
-            self._wake.set()
+        else:
+            self._heard_of = max(self._heard_of, position)
+        self._wake.set()
+
+    def _is_outdated(self) -> bool:
+        """Whether there is something newer to read. Asked as late as can be: the notice of an own write comes at the
+        same time as its answer."""
+        known = (self._record.epoch, self._record.seq) if self._record else (0, 0)
+        return self._outdated or self._heard_of > known
 
     @property
     def settled(self) -> bool:
@@ -170,12 +179,12 @@ class Runner:
 
     async def _turn(self) -> bool:
         try:
-            if self._outdated:
+            if self._is_outdated():
                 await self._refresh()
             record = self._record
             if record is None or record.owner != self.tools.replica or record.status not in RUNNING:
                 self._discard_socket(unlink=self._link_is_gone(record))
-                return self._outdated
+                return self._is_outdated()
             if self._attempt is not None and self._attempt.epoch != record.epoch:
                 self._discard_socket(unlink=self._link_is_gone(record))
             if self._closing:
@@ -366,7 +375,7 @@ class Runner:
                     record, change = current, still
 
     async def _refresh(self) -> None:
-        self._outdated = False
+        self._outdated, self._heard_of = False, (0, 0)
         reading = await self.tools.store.read(self.session)
         self._record = reading.record if reading else None
         if reading is not None:
