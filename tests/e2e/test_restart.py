@@ -13,7 +13,7 @@ from app.model import AuthLayout, Record, Status
 from tests.support.redis_server import RedisServer
 from tests.support.service_process import ServiceProcess
 from tests.support.simulator import Linked, Simulator
-from tests.support.world import Behind, World, eventually, eventually_async, fast_settings
+from tests.support.world import Behind, World, eventually, eventually_async, fast_settings, stretched
 
 BACK_S = 20.0
 
@@ -66,7 +66,7 @@ async def test_killed_while_linked(server: RedisServer, simulator: Simulator, se
         record = await back(world, session, seq)
         took = time.monotonic() - began
         assert (record.jid, record.owner) == (linked.jid, world.relink.replicas.name)
-        assert took < world.relink.settings.replica_ttl + 3
+        assert took < stretched(world.relink.settings.replica_ttl + 3)
         counters = await simulator.counters()
         assert (counters.totals["registrations"], counters.totals["login_refusals"]) == (1, 0)
         events = await world.events(session)

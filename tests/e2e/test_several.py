@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import RelinkError
 from app.model import SOCKET, Status
-from tests.support.world import World
+from tests.support.world import World, stretched
 
 NewSession = Callable[[], str]
 
@@ -136,7 +136,7 @@ async def test_sessions_that_hang_slow_no_other(world: World, new_session: NewSe
     session = new_session()
     began = time.monotonic()
     await world.link(session)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < stretched(5)
     assert {(await world.service.get(other)).status for other in hanging} <= SOCKET | {Status.FAILED}
 
 
@@ -154,7 +154,7 @@ async def test_a_session_that_loops_slows_no_other(world: World, new_session: Ne
     await world.simulator.command("close", device=linked.jid, code=515)
     began = time.monotonic()
     await world.link(session, await world.simulator.add_phone())
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < stretched(5)
     tormentor.cancel()
     await asyncio.wait({tormentor})
 
@@ -175,7 +175,7 @@ async def test_a_flood_of_calls_for_one_session_slows_no_other(world: World, new
     took = time.monotonic() - began
     done.set()
     await asyncio.gather(*floods)
-    assert took < 5
+    assert took < stretched(5)
 
 
 async def test_ten_at_once(world: World, new_session: NewSession) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ from tests.support.simulator import Linked, Simulator
 WAIT_S = 15.0
 """What a test waits at most for something that takes milliseconds on a machine with nothing else to do."""
 
+
+def stretched(seconds: float) -> float:
+    """A bound that holds on a machine of which the tests have their share, for the load that it has now."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 Auth = dict[str, dict[str, str] | str]
 
 
@@ -27,11 +34,11 @@ def fast_settings(server: RedisServer, **changes: Any) -> Settings:
     """Settings for a service that gives up sooner than a real one, on `server`."""
     quick: dict[str, Any] = {
         "redis_url": server.url,
-        "qr_wait": 5,
-        "start_timeout": 5,
+        "qr_wait": 15,
+        "start_timeout": 15,
         "link_timeout": 15,
         "connect_timeout": 15,
-        "logout_timeout": 3,
+        "logout_timeout": 4,
         "stop_timeout": 2,
         "backoff_base": 0.2,
         "backoff_cap": 0.4,
@@ -160,7 +167,7 @@ class World:
 async def eventually(holds: Callable[[], object], *, seconds: float = WAIT_S) -> None:
     """Return when `holds()` is true: for what nobody tells. Raises AssertionError when it does not become so."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(stretched(seconds)):
             while not holds():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     except TimeoutError:
@@ -170,7 +177,7 @@ async def eventually(holds: Callable[[], object], *, seconds: float = WAIT_S) ->
 async def eventually_async(holds: Callable[[], Awaitable[object]], *, seconds: float = WAIT_S) -> None:
     """The same for what must be asked for."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(stretched(seconds)):
             while not await holds():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     except TimeoutError:
@@ -183,7 +190,7 @@ async def until(
     """As `World.until`. Raises AssertionError, which says how far the session came."""
     record: Record | None = None
     try:
-        async with asyncio.timeout(seconds), aclosing(service.follow(session)) as updates:
+        async with asyncio.timeout(stretched(seconds)), aclosing(service.follow(session)) as updates:
             async for update in updates:
                 record = update.record
                 assert record is not None, f"{session} was deleted"

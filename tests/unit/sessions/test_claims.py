@@ -236,6 +236,6 @@ class TestTwoReplicas:
             world = MemoryWorld(owner, engine, redis)
             jid = await world.link()
             await asked.service.force_reset("a")
-            await eventually(lambda: "a" not in owner.supervisor.sessions, seconds=2)
-            assert engine.unlinked == [jid]
+            await eventually(lambda: engine.unlinked == [jid], seconds=2)
+            assert "a" not in owner.supervisor.sessions
             assert world.behind.auth("a") == {}

@@ -15,7 +15,7 @@ from app.sessions.reasons import Reason
 from app.settings import Settings
 from tests.support.memory_world import MemoryWorld
 from tests.support.redis_server import RedisServer
-from tests.support.world import eventually, fast_settings
+from tests.support.world import eventually, fast_settings, stretched
 
 
 def stored(world: MemoryWorld, session: str, field: str) -> str | None:
@@ -161,7 +161,7 @@ class TestLogout:
         world.engine.login_code = code
         began = time.monotonic()
         answer = await world.service.logout("a")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < stretched(1)
         assert (answer.unlinked, answer.record.reason) == (False, Reason.API_LOGOUT_UNCONFIRMED)
 
 
@@ -207,8 +207,7 @@ class TestStaleness:
         await world.relink.store.claim(
             "a", expected_owner=record.owner, expected_epoch=record.epoch, owner="other", deadline_in_ms=10_000
         )
-        await eventually(lambda: "a" not in world.relink.supervisor.sessions)
-        assert world.engine.sockets == {}
+        await eventually(lambda: "a" not in world.relink.supervisor.sessions and not world.engine.sockets)
         assert world.engine.unlinked == []
         assert jid in world.engine.devices
 
