@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +28,25 @@ INHERITED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CER
 """What the child gets of our environment: nothing that could be a secret of the service."""
 
 LEVELS = {"debug": "debug", "info": "info", "warn": "warning", "error": "error", "fatal": "error"}
+
+
+_DIE_WITH_PARENT = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; it outlasts the exec
+try:
+    if os.getppid() == int(sys.argv[1]):
+        os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"the bridge could not be started: {error}")
+"""
+"""Runs in a Python of its own, in place of a `preexec_fn`, which is not safe once there are threads. A bridge whose
+service was killed has nobody to write to; while it lives, frozen perhaps, it holds sockets that others open anew."""
+
+
+def _dying_with_us(command: Sequence[str]) -> list[str]:
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
 
 
 class ProcessDied(EngineError):
@@ -63,7 +83,7 @@ class BridgeProcess:
         """Raises EngineError, with the last lines of its standard error, when the process does not get ready."""
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *_dying_with_us(self._command),
                 env=self._environment,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

@@ -161,7 +161,10 @@ class Fleet:
             self._started += 1
             name = f"r{self._started}"
             new.append(Replica(name, {**self.environment, **settings}, program=self.program))
-        await asyncio.gather(*(self._stack.enter_async_context(replica) for replica in new))
+        entering = [self._stack.enter_async_context(replica) for replica in new]
+        for outcome in await asyncio.gather(*entering, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
         self.replicas.update({replica.name: replica for replica in new})
         return new
 
@@ -189,9 +192,10 @@ class Fleet:
                 await self.simulator.wait_for("digest", jid=linked.jid, seconds=30)
                 return linked
 
-        found = await asyncio.gather(*(one(index, session) for index, session in enumerate(sessions)))
+        async with asyncio.TaskGroup() as group:
+            tasks = {session: group.create_task(one(index, session)) for index, session in enumerate(sessions)}
         await self.until(lambda: self._settled(sessions), seconds=60)
-        return dict(zip(sessions, found, strict=True))
+        return {session: task.result() for session, task in tasks.items()}
 
     async def _settled(self, sessions: Sequence[str]) -> bool:
         """Whether each session has stored its newest pre-keys and knows the phone's other devices: its last writes."""

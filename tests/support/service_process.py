@@ -48,7 +48,9 @@ class ServiceProcess:
         except BaseException:
             await self._end(signal.SIGKILL)
             raise
-        self.http = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
+        # Connections are let go of before the server does it: else a request now and then meets a closed one.
+        limits = httpx.Limits(keepalive_expiry=2)
+        self.http = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, limits=limits)
         return self
 
     async def __aexit__(

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -42,7 +43,7 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class SimulatorEvent:
-    """One entry of the simulator's journal; numbered from 1, without gaps."""
+    """One entry of the simulator's journal; numbered from 1, without gaps. `at`: seconds since the Unix epoch."""
 
     n: int
     type: str
@@ -50,6 +51,7 @@ class SimulatorEvent:
     jid: str | None
     socket: int | None
     detail: Any
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +190,18 @@ class Simulator:
         wanted = {"after": after, "wait_ms": wait_ms, "type": type, "phone": phone, "jid": jid, "socket": socket}
         query = {key: value for key, value in wanted.items() if value is not None}
         answer = await self._call("GET", "/events", query=query)
-        fields = ("n", "type", "phone", "jid", "socket", "detail")
-        return [SimulatorEvent(**{name: event.get(name) for name in fields}) for event in answer["events"]]
+        return [_event(event) for event in answer["events"]]
+
+    async def journal(self, *, after: int = 0, type: str | None = None) -> list[SimulatorEvent]:
+        """All entries after number `after`, however many there are."""
+        found: list[SimulatorEvent] = []
+        while True:
+            query = {"after": after, "limit": 10_000} | ({"type": type} if type else {})
+            answer = await self._call("GET", "/events", query=query)
+            if not answer["events"]:
+                return found
+            found += [_event(event) for event in answer["events"]]
+            after = int(answer["last"])
 
     async def wait_for(self, type: str, *, after: int = 0, seconds: float = 10, **which: Any) -> SimulatorEvent:
         """The first such event after number `after`. Raises TimeoutError when it does not come."""
@@ -228,6 +240,11 @@ class Simulator:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
+
+
+def _event(event: Mapping[str, Any]) -> SimulatorEvent:
+    fields: dict[str, Any] = {name: event.get(name) for name in ("n", "type", "phone", "jid", "socket", "detail")}
+    return SimulatorEvent(**fields, at=datetime.fromisoformat(event["at"]).timestamp())
 
 
 def _device(device: str | None) -> dict[str, Any]:
