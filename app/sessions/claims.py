@@ -6,7 +6,9 @@ worse than that it lost.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -22,10 +24,14 @@ from app.store.sessions import Reading, SessionStore
 
 log = structlog.get_logger(__name__)
 
-SWEEP_S = 30.0
-"""Between two looks at every session. Notices and the index of a dead replica find work sooner; this finds the rest."""
+WALK_S, WALK_PAGE = 10.0, 10
+"""So many sessions are looked at so often, round and round. Notices and the index of a dead replica find work at once;
+this finds what slipped through, at a cost to Redis that does not grow with the number of sessions."""
 
 SWEEP_PAGE = 500
+
+SHORT_S = 30.0
+"""After no room was left for a session that nobody runs, all are looked at again this much later."""
 
 NEGLECT_MS = 15_000
 """So long after a deadline has passed with its owner alive, the owner is taken to have lost sight of the session."""
@@ -53,14 +59,20 @@ class Claims:
         self._timing = timing
         self._pause = 1 / rate
         self._released: asyncio.Queue[str] = asyncio.Queue()
+        self._missed = asyncio.Event()  # something may have slipped through: look at all sessions
+        self._missed.set()
+        self._short_since: float | None = None
+        self._walked = ""
+        self._seen_dead: set[str] = set()
         hub.listen(self._on_notice)
+        hub.on_gap(self._missed.set)
 
     async def run(self) -> None:
         """Claim what there is to claim, for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._forever(self._claim_from_the_dead, self._replicas.interval / 2))
             tasks.create_task(self._forever(self._claim_released, 0.0))
-            tasks.create_task(self._forever(self._sweep, SWEEP_S))
+            tasks.create_task(self._forever(self._look_around, 0.0))
 
     async def _forever(self, work: Callable[[], Awaitable[None]], pause: float) -> None:
         while True:
@@ -80,13 +92,18 @@ class Claims:
     async def _claim_released(self) -> None:
         """A replica let a session go. The less a replica runs, the sooner it reaches out."""
         session = await self._released.get()
-        if self._replicas.room:
+        if self._replicas.room == 0:
+            self._out_of_room()
+        else:
             await asyncio.sleep(self._replicas.reluctance())
             await self._claim_each([session], partial(_owned_by, ""))
 
     async def _claim_from_the_dead(self) -> None:
         """A replica's heartbeat is gone: its index says which sessions to look at."""
-        for worker in await self._dead():
+        dead = set(await self._dead())
+        # Seen twice, half a heartbeat apart: its bridges die with it, but what they held open may still be closing.
+        twice, self._seen_dead = dead & self._seen_dead, dead
+        for worker in twice:
             sessions = await self._registry.sessions_of(worker)
             await self._claim_each(sessions, partial(_owned_by, worker))
             left = await self._store.read_many(sessions)
@@ -94,9 +111,35 @@ class Claims:
                 await self._registry.forget(worker)
                 log.info("replica_forgotten", replica=worker)
 
+    async def _look_around(self) -> None:
+        """Look at every session there is when some may have been missed, else at the next few."""
+        if self._short_since is not None and time.monotonic() - self._short_since > SHORT_S:
+            self._missed.set()
+        if self._missed.is_set():
+            self._missed.clear()
+            self._short_since = None
+            try:
+                await self._replicas.beat()
+                await self._sweep()
+            except StoreUnavailable:
+                self._missed.set()
+                raise
+        else:
+            page = await self._store.page(after=self._walked, limit=WALK_PAGE)
+            self._walked = page[-1] if len(page) == WALK_PAGE else ""
+            await self._claim_each(page, await self._neglect())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._missed.wait(), WALK_S * random.uniform(0.8, 1.2))  # noqa: S311 - as above
+
     async def _sweep(self) -> None:
-        """Look at every session there is."""
-        await self._replicas.beat()
+        neglected = await self._neglect()
+        after = ""
+        while page := await self._store.page(after=after, limit=SWEEP_PAGE):
+            after = page[-1]
+            await self._claim_each(page, neglected)
+
+    async def _neglect(self) -> Callable[[Reading], bool]:
+        """Tells whether nobody runs a session, as things stand now."""
         present = {worker.id for worker in self._replicas.alive} - set(await self._dead())
 
         def neglected(reading: Reading) -> bool:
@@ -109,10 +152,7 @@ class Claims:
                 return self._replicas.settled
             return record.deadline_at is not None and record.deadline_at + NEGLECT_MS < reading.now
 
-        after = ""
-        while page := await self._store.page(after=after, limit=SWEEP_PAGE):
-            after = page[-1]
-            await self._claim_each(page, neglected)
+        return neglected
 
     async def _dead(self) -> list[str]:
         """Replicas to take over from: those that certainly died, and those not heard of for the TTL. The latter only
@@ -137,8 +177,13 @@ class Claims:
             for reading in await self._store.read_many(shuffled[start : start + SWEEP_PAGE]):
                 if reading is not None and reading.record.status in RUNNING and wanted(reading):
                     if self._replicas.room == 0:
+                        self._out_of_room()
                         return
                     await self._claim(reading.record)
+
+    def _out_of_room(self) -> None:
+        if self._short_since is None:
+            self._short_since = time.monotonic()
 
     async def _claim(self, record: Record) -> None:
         me = self._replicas.name

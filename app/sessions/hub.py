@@ -57,6 +57,7 @@ class Hub:
     def __init__(self) -> None:
         self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
         self._listeners: list[Callable[[Notice], None]] = []
+        self._gap_listeners: list[Callable[[], object]] = []
 
     @contextmanager
     def watch(self, session: str) -> Iterator[Watch]:
@@ -78,6 +79,10 @@ class Hub:
         """Call `listener` with every notice; it must not block."""
         self._listeners.append(listener)
 
+    def on_gap(self, listener: Callable[[], object]) -> None:
+        """Call `listener` when notices may have been lost; it must not block."""
+        self._gap_listeners.append(listener)
+
     def publish(self, notice: Notice) -> None:
         """Pass a notice on."""
         for watch in self._watches.get(notice.session, ()):
@@ -94,3 +99,5 @@ class Hub:
         for watches in self._watches.values():
             for watch in watches:
                 watch.notify((0, 0), poke=True)
+        for listener in self._gap_listeners:
+            listener()

@@ -160,7 +160,7 @@ async def test_an_owner_that_lost_sight_of_a_session_loses_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It beats, and yet a deadline is long over: somebody else looks after the session."""
-    monkeypatch.setattr(claims, "SWEEP_S", 0.2)
+    monkeypatch.setattr(claims, "WALK_S", 0.2)
     monkeypatch.setattr(claims, "NEGLECT_MS", 100)
     await ghost(registry, ttl_ms=60_000)
     async with replica(settings, engine) as relink:
