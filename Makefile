@@ -20,7 +20,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-in
 # In CI the tests share the machine's cores.
 PYTEST_FLAGS ?= $(if $(CI),-n 2 --dist loadfile)
 
-.PHONY: help run demo check test lint bench chaos lock clean install install-dev
+.PHONY: help run demo check test lint bench chaos failover lock clean install install-dev
 
 help: ## Show this list
 	@while IFS= read -r line; do case $$line in [a-z]*': '*'## '*) \
@@ -53,6 +53,9 @@ bench: $(DEV) $(NPM) ## Measure; benchmarks/README.md has the figures
 
 chaos: $(DEV) $(NPM) ## Break things at random for a while (SEED=… repeats a run)
 	@exec $(PY) -m tests.chaos $(if $(SEED),--seed $(SEED))
+
+failover: $(DEV) $(NPM) ## Measure how long each fault lasts for sessions; docs/operations.md has the figures
+	@exec $(PY) -m tests.replicas.measure
 
 lock: $(DEV) ## Pin every Python dependency anew (LOCK_FLAGS=--upgrade for newer versions)
 	$(LOCK) --extra embedded --output-file requirements.lock pyproject.toml
