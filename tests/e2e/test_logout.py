@@ -99,7 +99,7 @@ async def test_a_session_that_is_just_being_linked_is_unlinked(world: World, ses
     await world.simulator.behave(answer_delay_ms=150)
     code = await world.service.generate_qr(session)
     await world.simulator.scan(code.text)
-    assert (await world.service.get(session)).status is Status.LINKING
+    await world.until(session, Status.LINKING)
     answer = await world.service.logout(session)
     assert (answer.unlinked, answer.was_linked) == (True, True)
     assert (await world.simulator.phone())["devices"] == []
