@@ -127,20 +127,21 @@ class Claims:
         else:
             page = await self._store.page(after=self._walked, limit=WALK_PAGE)
             self._walked = page[-1] if len(page) == WALK_PAGE else ""
-            await self._claim_each(page, await self._neglect())
+            await self._claim_each(page)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._missed.wait(), WALK_S * random.uniform(0.8, 1.2))  # noqa: S311 - as above
+            async with asyncio.timeout(WALK_S * random.uniform(0.8, 1.2)):  # noqa: S311 - as above
+                await self._missed.wait()
 
     async def _sweep(self) -> None:
-        neglected = await self._neglect()
         after = ""
         while page := await self._store.page(after=after, limit=SWEEP_PAGE):
             after = page[-1]
-            await self._claim_each(page, neglected)
+            await self._claim_each(page)
 
     async def _neglect(self) -> Callable[[Reading], bool]:
-        """Tells whether nobody runs a session, as things stand now."""
-        present = {worker.id for worker in self._replicas.alive} - set(await self._dead())
+        """Tells of sessions that were read before whether nobody runs them. (Read afterwards, one could be a session of
+        a replica that has only just come.)"""
+        present = {worker.id for worker in await self._replicas.look() if not is_gone(worker)} | {self._replicas.name}
 
         def neglected(reading: Reading) -> bool:
             record = reading.record
@@ -148,17 +149,18 @@ class Claims:
                 return True
             if record.owner == self._replicas.name:  # an earlier life of that name, or a notice that never came
                 return record.id not in self._supervisor.sessions
-            if record.owner not in present:
-                return self._replicas.settled
-            return record.deadline_at is not None and record.deadline_at + NEGLECT_MS < reading.now
+            overdue = record.deadline_at is not None and record.deadline_at + NEGLECT_MS < reading.now
+            return self._replicas.settled and (overdue or record.owner not in present)
 
         return neglected
 
     async def _dead(self) -> list[str]:
         """Replicas to take over from: those that certainly died, and those not heard of for the TTL. The latter only
-        when this replica has been heard itself all that time, else it may be Redis that was away from all of them."""
+        when this replica has been heard itself all that time, up to the answer, else it may be Redis that was away from
+        all of them."""
         gone = [worker.id for worker in self._replicas.alive if worker.id != self._replicas.name and is_gone(worker)]
-        return gone + (await self._registry.dead() if self._replicas.settled else [])
+        silent = await self._registry.dead() if self._replicas.settled else []
+        return gone + (silent if self._replicas.settled else [])
 
     # Claiming
 
@@ -170,12 +172,15 @@ class Claims:
         await self._claim(reading.record)
         return True
 
-    async def _claim_each(self, sessions: Iterable[str], wanted: Callable[[Reading], bool]) -> None:
+    async def _claim_each(self, sessions: Iterable[str], wanted: Callable[[Reading], bool] | None = None) -> None:
+        """Claim those that are `wanted` (None: those that nobody runs)."""
         shuffled = list(sessions)
         random.shuffle(shuffled)  # several replicas begin at different ends
         for start in range(0, len(shuffled), SWEEP_PAGE):
-            for reading in await self._store.read_many(shuffled[start : start + SWEEP_PAGE]):
-                if reading is not None and reading.record.status in RUNNING and wanted(reading):
+            readings = await self._store.read_many(shuffled[start : start + SWEEP_PAGE])
+            judge = wanted or await self._neglect()
+            for reading in readings:
+                if reading is not None and reading.record.status in RUNNING and judge(reading):
                     if self._replicas.room == 0:
                         self._out_of_room()
                         return
@@ -188,14 +193,18 @@ class Claims:
     async def _claim(self, record: Record) -> None:
         me = self._replicas.name
         await self._replicas.index(record.id, me)
-        answer = await self._store.claim(
-            record.id,
-            expected_owner=record.owner,
-            expected_epoch=record.epoch,
-            owner=me,
-            deadline_in_ms=self._timing.connect_ms,
-            note=f"from {record.owner}" if record.owner else "nobody ran it",
-        )
+        try:
+            answer = await self._store.claim(
+                record.id,
+                expected_owner=record.owner,
+                expected_epoch=record.epoch,
+                owner=me,
+                deadline_in_ms=self._timing.connect_ms,
+                note=f"from {record.owner}" if record.owner else "nobody ran it",
+            )
+        except StoreUnavailable:
+            self._supervisor.wake(record.id)  # it may have been done: the runner looks
+            raise
         if isinstance(answer, Record):
             log.info("session_claimed", session=record.id, epoch=answer.epoch, previous=record.owner)
             self._hub.wrote(answer)

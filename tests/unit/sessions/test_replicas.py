@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.engine.memory import MemoryEngine
-from app.lifespan import Relink
+from app.lifespan import Relink, running
 from app.model import Status
 from app.sessions.replicas import is_gone, process_space
 from app.settings import Settings
@@ -128,3 +128,16 @@ async def test_an_owner_that_does_not_begin_is_replaced(
 async def test_this_replica_is_settled_after_a_ttl(relink: Relink) -> None:
     assert not relink.replicas.settled
     await eventually(lambda: relink.replicas.settled)
+
+
+async def test_after_a_gap_this_replica_is_not_settled_for_a_ttl(redis: RedisServer) -> None:
+    """Redis was away for less than the TTL: long enough for the heartbeat of a healthy neighbour to run out."""
+    async with running(fast_settings(redis, replica_ttl=0.6), make_engine=lambda _: MemoryEngine()) as relink:
+        await eventually(lambda: relink.replicas.settled)
+        with redis.client() as client:
+            client.execute_command("CLIENT PAUSE", "450", "ALL")
+        await eventually(lambda: not relink.replicas.settled, seconds=0.6)
+        await relink.redis.ping()
+        await relink.replicas.beat()
+        assert not relink.replicas.settled
+        await eventually(lambda: relink.replicas.settled)
