@@ -154,13 +154,13 @@ class Fleet:
 
     # Replicas
 
-    async def start(self, count: int = 1, **settings: str) -> list[Replica]:
-        """That many more replicas, ready."""
+    async def start(self, count: int = 1, *, name: str | None = None, **settings: str) -> list[Replica]:
+        """That many more replicas, ready. `name`: that of one that is gone and comes back."""
         new = []
         for _ in range(count):
             self._started += 1
-            name = f"r{self._started}"
-            new.append(Replica(name, {**self.environment, **settings}, program=self.program))
+            called = name or f"r{self._started}"
+            new.append(Replica(called, {**self.environment, **settings}, program=self.program))
         entering = [self._stack.enter_async_context(replica) for replica in new]
         for outcome in await asyncio.gather(*entering, return_exceptions=True):
             if isinstance(outcome, BaseException):
