@@ -41,6 +41,18 @@ test('values are the bytes that the library stores, and come back as they were',
   assert.deepEqual(decode(encode(value)), { ...value, nested: [Buffer.from([7])] });
 });
 
+test('key pairs, of buffers, of views and with more to them, are stored as the library stores them', () => {
+  const whole = new Uint8Array([1, 2, 3, 4, 5]);
+  const pairs = [
+    { public: Buffer.from('a public key'), private: Buffer.from('a private key') },
+    { private: whole.subarray(1, 3), public: whole },
+    { public: whole, private: Buffer.alloc(0) },
+    { public: whole, private: whole, keyId: 1, signature: whole },
+    { public: whole, private: 'text' },
+  ];
+  for (const pair of pairs) assert.equal(encode(pair), JSON.stringify(pair, BufferJSON.replacer));
+});
+
 test('what changes in one tick is one write, credentials included', async () => {
   const { auth, keys, calls } = make(linkedCreds());
   auth.touch();
