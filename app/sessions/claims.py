@@ -15,6 +15,7 @@ import structlog
 
 from app.errors import StoreUnavailable
 from app.model import RUNNING, Record
+from app.sessions import watcher
 from app.sessions.hub import Hub, Notice
 from app.sessions.replicas import Replicas, is_gone
 from app.sessions.supervisor import Supervisor
@@ -200,7 +201,7 @@ class Claims:
                 expected_epoch=record.epoch,
                 owner=me,
                 deadline_in_ms=self._timing.connect_ms,
-                note=f"from {record.owner}" if record.owner else "nobody ran it",
+                note=f"{watcher.TAKEN_FROM}{record.owner}" if record.owner else "nobody ran it",
             )
         except StoreUnavailable:
             self._supervisor.wake(record.id)  # it may have been done: the runner looks

@@ -63,6 +63,7 @@ class Lost:
     attempt        failed attempts in a row so far
     previous       the reason of the newest of them
     restarts       sockets in a row that WhatsApp ended with 515, this one not counted
+    contested      the session was taken from a replica that may not know it yet, and may have logged in once more
     """
 
     code: int | None
@@ -71,6 +72,7 @@ class Lost:
     attempt: int
     previous: str | None
     restarts: int = 0
+    contested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ def decide(lost: Lost, backoff: Backoff) -> Decision:
         return Clear(Reason.LOGIN_REFUSED if LOGIN_FAILURE in lost.message else Reason.PHONE_LOGOUT)
     if lost.code == 515 and lost.restarts < MAX_RESTARTS:
         return Reopen()
+    if lost.code == 440 and lost.contested:
+        return retry(Reason.REPLACED, lost, backoff)
     if lost.code in _NEVER_RETRIED:
         return _NEVER_RETRIED[lost.code]
     if lost.code == 408 and not lost.linked and QR_REFS_ENDED in lost.message:

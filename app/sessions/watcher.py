@@ -4,10 +4,11 @@ A logout on the phone arrives here as a close and becomes one change that clears
 anew because of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from app.engine.base import Closed, LoggedIn, Paired, PasskeyDemanded, QrOffered
-from app.model import Change, Event, Intent, Record, Status
+from app.model import Change, Event, Intent, Record, Status, Transition
 from app.sessions import machine, policy
 from app.sessions.policy import Lost
 from app.sessions.reasons import Reason
@@ -22,6 +23,12 @@ tries are few."""
 
 HOLD_MS = 60_000
 """What a held session says of its next try; each such time it says so anew."""
+
+TAKEN_FROM = "from "
+"""How the note of a claim begins that took a session from a replica, whose name follows."""
+
+REPLACED = 440
+"""WhatsApp's close code when the same device logs in elsewhere."""
 
 LOGOUT_RETRY_MS = 1_000
 """A connection that is only wanted to say goodbye is tried again after this long at most."""
@@ -106,7 +113,9 @@ def on_lost(lost: Lost, record: Record, timing: Timing, reason: Reason | None = 
             )
 
 
-def lost(record: Record, event: Closed, *, attempt: int, previous: str | None, restarts: int) -> Lost:
+def lost(
+    record: Record, event: Closed, *, attempt: int, previous: str | None, restarts: int, contested: bool = False
+) -> Lost:
     """What the policy needs to know about a close of `record`'s socket."""
     return Lost(
         code=event.code,
@@ -115,7 +124,17 @@ def lost(record: Record, event: Closed, *, attempt: int, previous: str | None, r
         attempt=attempt,
         previous=previous,
         restarts=restarts,
+        contested=contested,
     )
+
+
+def contested(record: Record, newest: Sequence[Transition]) -> bool:
+    """Whether this epoch began by taking the session from a replica that did not let it go, as the `newest` entries of
+    the timeline tell, and nobody else has logged in since. That replica may have been frozen in the middle of a login:
+    thawed, it goes through with it before it learns of its loss."""
+    here = [entry for entry in newest if entry.epoch == record.epoch]
+    taken = any(entry.event is Event.CLAIM and (entry.note or "").startswith(TAKEN_FROM) for entry in here)
+    return taken and not any(entry.code == REPLACED for entry in here)
 
 
 def on_deadline(record: Record, timing: Timing) -> Change:

@@ -129,3 +129,32 @@ async def _beats(replicas: Fleet, replica: Replica) -> bool:
 async def _sockets(replicas: Fleet, count: int) -> bool:
     totals = (await replicas.simulator.counters()).totals
     return totals["sockets_open"] == totals["sockets_logged_in"] == count
+
+
+async def test_a_login_that_was_on_its_way_when_its_replica_froze(replicas: Fleet) -> None:
+    """It arrives when the replica thaws, and replaces the socket of the new owner (440): no other program is at it, so
+    the new owner connects once more instead of giving up."""
+    one, other = await replicas.start(2)
+    linked = (await replicas.link(["s"], [one]))["s"]
+    await replicas.simulator.behave(answer_delay_ms=1_500)
+    await replicas.simulator.disturb("cut")
+    await replicas.until(lambda: replicas.all_are(["s"], Status.CONNECTING, on=[one]))
+    await replicas.simulator.wait_for("connect", after=(await replicas.simulator.last()) - 1)
+    one.freeze(bridges=True)
+    await replicas.simulator.behave(answer_delay_ms=None)
+    await replicas.until(lambda: replicas.all_are(["s"], Status.CONNECTED, on=[other]))
+    last = await replicas.simulator.last()
+    one.thaw()
+    await replicas.simulator.wait_for("replaced", after=last, jid=linked.jid)
+    await replicas.until(lambda: _is_reconnected(replicas, "s"))
+    await replicas.until(lambda: _sockets(replicas, 1))
+    assert await replicas.all_are(["s"], Status.CONNECTED, on=[other])
+
+    # When it happens again, it is another program.
+    await replicas.simulator.command("replace", phone=linked.jid.partition(":")[0], device=linked.jid)
+    await replicas.until(lambda: replicas.all_are(["s"], Status.FAILED))
+
+
+async def _is_reconnected(replicas: Fleet, session: str) -> bool:
+    events = [entry.event for entry in await replicas.timeline(session)]
+    return events[-1] is Event.OPEN and events[-3] is Event.RECONNECT
