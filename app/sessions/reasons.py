@@ -87,7 +87,7 @@ REASONS: dict[Reason, Explanation] = {
     Reason.LINK_TIMEOUT: Explanation("The phone scanned the code, but the link was not completed in time.", "wait"),
     Reason.ENGINE: Explanation("The process that holds the connection failed and is started again.", "wait"),
     Reason.QR_EXPIRED: Explanation("Nobody scanned the QR codes before the last one expired.", "start"),
-    Reason.NO_QR: Explanation("WhatsApp gave no QR code, in several tries.", "start"),
+    Reason.NO_QR: Explanation("WhatsApp gave no QR code.", "start"),
     Reason.REPLACED: Explanation(
         "Another program logged in with the same credentials; two cannot share one link.", "stop_other_instance"
     ),

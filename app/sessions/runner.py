@@ -7,7 +7,7 @@ ends the socket, a conflicting one is decided again on the new record.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -28,6 +28,7 @@ from app.errors import StoreUnavailable
 from app.metrics import Metrics
 from app.model import RUNNING, Change, Event, Intent, Record, StaleEpoch, Status
 from app.sessions import watcher
+from app.sessions.attempt import STORE_PAUSE_S, Attempt, Listener
 from app.sessions.guard import Guard
 from app.sessions.hub import Hub, Position
 from app.sessions.reasons import Reason
@@ -44,11 +45,11 @@ logins and drops them at once would be tried every second for ever."""
 SETTLED_S = 60.0
 """A session that has just come online here is not moved to another replica yet."""
 
-STORE_PAUSE_S = 0.5
-"""Between two tries of a write that cannot be given up while Redis is away."""
-
 RESTART_REQUIRED = 515
 """WhatsApp's close code after pairing: open again with the same credentials."""
+
+CONTEST_ENTRIES = 20
+"""How far back in the timeline a claim is looked for: one long ago explains nothing."""
 
 UNLINK_PATIENCE_S = 3.0
 """How long a reset session's old link is given to say goodbye to WhatsApp. The reset itself was over long before."""
@@ -67,49 +68,6 @@ class Tools:
     timing: Timing
     aside: Callable[[Coroutine[None, None, object]], None]
     metrics: Metrics = field(default_factory=Metrics)
-
-
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """One socket of the session, from the wish to open it until it is gone."""
-
-    epoch: int
-    socket: EngineSocket | None = None
-    logged_in_at: float | None = None
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-class Listener:
-    """What the engine talks to on behalf of one attempt."""
-
-    def __init__(self, runner: "Runner", attempt: Attempt) -> None:
-        self._runner = runner
-        self._attempt = attempt
-
-    def on_event(self, event: EngineEvent) -> None:
-        self._runner.post(self._attempt, event)
-
-    async def read_auth(self, fields: Sequence[str]) -> Mapping[str, str]:
-        while True:
-            with suppress(StoreUnavailable):
-                return await self._runner.tools.auth.read(self._runner.session, epoch=self._epoch(), fields=fields)
-            await self._pause()
-
-    async def write_auth(self, values: Mapping[str, str | None]) -> None:
-        while True:
-            with suppress(StoreUnavailable):
-                return await self._runner.tools.auth.write(self._runner.session, epoch=self._epoch(), values=values)
-            await self._pause()
-
-    def _epoch(self) -> int:
-        if self._attempt.over.is_set():
-            raise StaleEpoch
-        return self._attempt.epoch
-
-    async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STORE_PAUSE_S):
-                await self._attempt.over.wait()
 
 
 class Runner:
@@ -260,7 +218,9 @@ class Runner:
             # Read in any case: it is the fence without which one that slept through a logout would open a socket.
             stored = await self.tools.auth.read(self.session, epoch=record.epoch, fields=["creds"])
             creds = None if record.status is Status.STARTING else stored.get("creds")
-            attempt.socket = await self.tools.engine.open(self.session, record.epoch, creds, Listener(self, attempt))
+            attempt.socket = await self.tools.engine.open(
+                self.session, record.epoch, creds, Listener(self.session, attempt, self.tools.auth, self.post)
+            )
         except StaleEpoch:
             self._outdated = True
             self._forget_socket()
@@ -335,13 +295,23 @@ class Runner:
         logged_in_at = self._attempt.logged_in_at if self._attempt else None
         if logged_in_at is not None and time.monotonic() - logged_in_at < STABLE_S:
             attempt, previous = self._before_login
-        lost = watcher.lost(record, event, attempt=attempt, previous=previous, restarts=self._restarts)
+        contested = event.code == watcher.REPLACED and await self._is_contested(record)
+        lost = watcher.lost(
+            record, event, attempt=attempt, previous=previous, restarts=self._restarts, contested=contested
+        )
         self._restarts = self._restarts + 1 if event.code == RESTART_REQUIRED else 0
         self._forget_socket()
         change = watcher.on_lost(lost, record, self.tools.timing, reason)
         if lost.linked and change.event is not Event.RESTART:
             self.tools.guard.failed(self.session, change.reason)
         await self._apply(record, change)
+
+    async def _is_contested(self, record: Record) -> bool:
+        try:
+            newest = await self.tools.store.timeline_tail(self.session, limit=CONTEST_ENTRIES)
+        except StoreUnavailable:
+            return False
+        return watcher.contested(record, newest)
 
     # Writing and reading.
 

@@ -107,7 +107,7 @@ class TestGenerateQr:
 
     async def test_a_failure_while_it_waits_says_why(self, world: MemoryWorld) -> None:
         world.engine.hung = True
-        with pytest.raises(SessionFailed, match="several tries") as failed:
+        with pytest.raises(SessionFailed, match="gave no QR code") as failed:
             await world.service.generate_qr("a", wait=10)
         assert failed.value.next_action == "start"
 
