@@ -207,7 +207,6 @@ class Claims:
             self._supervisor.wake(record.id)  # it may have been done: the runner looks
             raise
         if isinstance(answer, Record):
-            log.info("session_claimed", session=record.id, epoch=answer.epoch, previous=record.owner)
             self._hub.wrote(answer)
             self._supervisor.wake(answer.id, (answer.epoch, answer.seq))
             await asyncio.sleep(self._pause)

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import structlog
+
 from app.metrics import Metrics
 from app.model import Change, Event, Intent, Record, Status, Transition
 from app.store import timeline
 from app.store.client import RedisClient
 from app.store.keys import Keys, glob_escape
 from app.store.scripts import INTEGERS
+
+log = structlog.get_logger(__name__)
 
 _NAMES = frozenset(field.name for field in fields(Record)) - {"id"}
 
@@ -128,7 +132,7 @@ class SessionStore:
         started = Started(answer.must(), fresh=answer.kind == "started")
         if started.fresh:
             event = Event.START if started.record.status is Status.STARTING else Event.RESUME
-            self._metrics.transition(event, started.record.reason)
+            self._written(event, started.record, note)
         return started
 
     async def advance(
@@ -144,7 +148,7 @@ class SessionStore:
             return Stale()
         if answer.kind == "conflict":
             return Conflict(answer.must())
-        self._metrics.transition(change.event, change.reason)
+        self._written(change.event, answer.must(), change.note)
         return answer.must()
 
     async def claim(
@@ -162,7 +166,7 @@ class SessionStore:
         if answer.kind != "ok":
             return Stale()
         event = Event.CLAIM_UNLINKED if answer.must().status is Status.STARTING else Event.CLAIM
-        self._metrics.transition(event, answer.must().reason)
+        self._written(event, answer.must(), note)
         return answer.must()
 
     async def reset(self, id: str, *, create: bool = False, note: str | None = None) -> Record | None:
@@ -171,12 +175,15 @@ class SessionStore:
         if answer.record is None and create:  # only now: a Redis with full memory resets, but registers nothing
             answer = await self._creating("reset", id, "1", note or "")
         if answer.record is not None:
-            self._metrics.transition(Event.RESET, answer.record.reason)
+            self._written(Event.RESET, answer.record, note)
         return answer.record
 
     async def request(self, id: str, intent: Intent, *, deadline_in_ms: int) -> Record | None:
         """Ask the owner for something. None: no such session."""
-        return (await self._run("request", id, intent.value, deadline_in_ms)).record
+        record = (await self._run("request", id, intent.value, deadline_in_ms)).record
+        if record is not None and record.intent is intent:
+            self._written(Event(f"{intent}_requested"), record, None)
+        return record
 
     async def delete(self, id: str) -> bool:
         """Remove the session with its auth state and timeline. False: no such session."""
@@ -186,6 +193,20 @@ class SessionStore:
             await self._run("delete", id, reading.record.created_at)
         await self._unregister(id)
         return reading is not None
+
+    def _written(self, event: Event, record: Record, note: str | None) -> None:
+        """Count and log a transition that this replica wrote."""
+        self._metrics.transition(event, record.reason)
+        facts = {"owner": record.owner, "reason": record.reason, "code": record.code, "note": note}
+        log.info(
+            "transition",
+            session=record.id,
+            epoch=record.epoch,
+            seq=record.seq,
+            happened=event.value,
+            status=record.status.value,
+            **{name: value for name, value in facts.items() if value},
+        )
 
     # The registry lies in another slot than the session, so no script can keep the two together. What holds instead:
     # an id is registered before its record exists and again after; whoever unregisters an id looks at the record
