@@ -16,6 +16,7 @@ CODE = re.findall(r"`([^`\n]+)`", PAGE)
 SOURCE = "\n".join(file.read_text() for file in (ROOT / "app").rglob("*.py"))
 
 NOT_SETTINGS = {"BGSAVE", "OOM", "GET", "SESSION"}
+"""Words in capitals that are none."""
 
 
 def test_every_setting_is_one_and_has_the_default_that_the_page_gives() -> None:
@@ -51,7 +52,7 @@ def test_every_label_is_a_value_that_occurs() -> None:
 def test_every_other_word_in_code_is_known_to_the_source() -> None:
     words = {code for code in CODE if re.fullmatch(r"[a-z]+(?:_[a-z]+)+", code) and not code.startswith("relink_")}
     known = {reason.value for reason in Reason} | set(ACTIONS)
-    assert len(words) > 15
+    assert len(words) > 10
     for word in words - known:
         assert f'"{word}"' in SOURCE or f"{word}:" in SOURCE, word
 
