@@ -41,6 +41,9 @@ from app.store.sessions import SessionStore
 
 log = structlog.get_logger(__name__)
 
+Work = Callable[[], Coroutine[None, None, None]]
+"""Something that goes on for as long as the service does."""
+
 CRASH_PAUSE_S = 1.0
 """Before background work that failed is begun again."""
 
@@ -68,88 +71,78 @@ async def running(
 
     On leaving: no new sessions, every socket closed and its session released for others to take, then the rest.
     """
+    metrics = metrics or Metrics()
     async with AsyncExitStack() as stack:
         url = settings.redis_url
         if url is None:
             url = await stack.enter_async_context(embedded_redis(settings.data_dir))
         redis = await stack.enter_async_context(connect(url, timeout=settings.redis_timeout, metrics=metrics))
         await redis.check()
-        keys = Keys(settings.key_prefix)
-        store = SessionStore(redis, keys, metrics)
-        registry = ReplicaStore(redis, keys)
         engine = await stack.enter_async_context(make_engine(settings))
-
-        hub = Hub()
-        supervisor = Supervisor()
-        name = settings.replica_id or f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
-        times = timing(settings)
-        guard = Guard(
-            now=time.monotonic,
-            running=lambda: len(supervisor.sessions),
-            rate=settings.resume_rate,
-            wake=supervisor.nudge,
-        )
-        replicas = Replicas(
-            name, registry, supervisor, guard, ttl=settings.replica_ttl, max_sessions=settings.max_sessions
-        )
-        supervisor.use(
-            Tools(
-                replica=name,
-                store=store,
-                auth=RedisAuthStore(redis, keys, settings.auth_layout),
-                engine=engine,
-                hub=hub,
-                guard=guard,
-                timing=times,
-                aside=supervisor.aside,
-                metrics=metrics or Metrics(),
-            )
-        )
-        claims = Claims(
-            replicas=replicas,
-            registry=registry,
-            store=store,
-            supervisor=supervisor,
-            hub=hub,
-            timing=times,
-            rate=settings.resume_rate,
-        )
-        service = SessionService(
-            store=store,
-            hub=hub,
-            placement=Placement(replicas, claims, supervisor),
-            timing=times,
-            qr_wait=settings.qr_wait,
-        )
-
-        await replicas.beat()
-        await store.ensure(DEFAULT_SESSION)
-        stack.push_async_callback(_leave, replicas)
-        feed = partial(_feed, Changes(redis, keys), hub, supervisor)
-        handover = Handover(replicas=replicas, supervisor=supervisor, store=store, rate=settings.resume_rate)
-        await stack.enter_async_context(
-            _background(changes=feed, heartbeat=replicas.run, claims=claims.run, balance=handover.run)
-        )
+        relink, handover, work = _compose(settings, redis, engine, metrics)
+        await relink.replicas.beat()
+        await relink.store.ensure(DEFAULT_SESSION)
+        stack.push_async_callback(_leave, relink.replicas)
+        await stack.enter_async_context(_background(work))
         stack.push_async_callback(handover.leave, settings.shutdown_timeout)
-        log.info("relink_ready", replica=name, redis="embedded" if settings.redis_url is None else "REDIS_URL")
-        yield Relink(
-            settings=settings,
-            service=service,
-            hub=hub,
-            engine=engine,
-            redis=redis,
+        where = "embedded" if settings.redis_url is None else "REDIS_URL"
+        log.info("relink_ready", replica=relink.replicas.name, redis=where)
+        yield relink
+
+
+def _compose(
+    settings: Settings, redis: RedisClient, engine: Engine, metrics: Metrics
+) -> tuple[Relink, Handover, dict[str, Work]]:
+    """Every part above Redis and the engine, made and connected; nothing runs yet. `Work` is what is to run."""
+    keys = Keys(settings.key_prefix)
+    store = SessionStore(redis, keys, metrics)
+    registry = ReplicaStore(redis, keys)
+    auth = RedisAuthStore(redis, keys, settings.auth_layout)
+    times = timing(settings)
+    rate = settings.resume_rate
+    hub = Hub()
+    supervisor = Supervisor()
+    guard = Guard(now=time.monotonic, running=lambda: len(supervisor.sessions), rate=rate, wake=supervisor.nudge)
+    name = settings.replica_id or f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
+    supervisor.use(
+        Tools(
+            replica=name,
             store=store,
-            replicas=replicas,
-            supervisor=supervisor,
+            auth=auth,
+            engine=engine,
+            hub=hub,
             guard=guard,
+            timing=times,
+            aside=supervisor.aside,
+            metrics=metrics,
         )
+    )
+    replicas = Replicas(name, registry, supervisor, guard, ttl=settings.replica_ttl, max_sessions=settings.max_sessions)
+    claims = Claims(
+        replicas=replicas, registry=registry, store=store, supervisor=supervisor, hub=hub, timing=times, rate=rate
+    )
+    handover = Handover(replicas=replicas, supervisor=supervisor, store=store, rate=rate)
+    placement = Placement(replicas, claims, supervisor)
+    relink = Relink(
+        settings=settings,
+        service=SessionService(store=store, hub=hub, placement=placement, timing=times, qr_wait=settings.qr_wait),
+        hub=hub,
+        engine=engine,
+        redis=redis,
+        store=store,
+        replicas=replicas,
+        supervisor=supervisor,
+        guard=guard,
+    )
+    feed = partial(_feed, Changes(redis, keys), hub, supervisor)
+    return relink, handover, {"changes": feed, "heartbeat": replicas.run, "claims": claims.run, "balance": handover.run}
 
 
 @asynccontextmanager
-async def _background(**work: Callable[[], Coroutine[None, None, None]]) -> AsyncIterator[None]:
+async def _background(work: dict[str, Work]) -> AsyncIterator[None]:
     """Run each piece of work for as long as the service runs. One that fails is a bug: logged, and begun again."""
 
-    async def keep(name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+    async def keep(name: str, run: Work) -> None:
         while True:
             try:
                 await run()
