@@ -167,7 +167,8 @@ class _Watched(_Pooled):
 
     async def aclose(self) -> None:
         await super().aclose()
-        await self._sentinel.aclose()
+        for sentinel in self._sentinel.sentinels:
+            await sentinel.aclose()
 
 
 class _Sentinels(Sentinel):
