@@ -172,9 +172,9 @@ async def test_frozen(replicas: Fleet, node: RedisNode, simulator: Simulator) ->
 
 async def test_paused_for_less_than_anybody_waits(replicas: Fleet, node: RedisNode) -> None:
     """Slow answers are waited for, and what was asked twice is done once."""
-    (one,) = await replicas.start(1, REDIS_TIMEOUT="8")
+    (one,) = await replicas.start(1, REDIS_TIMEOUT="5")
     with node.client() as client:
-        client.execute_command("CLIENT PAUSE", "5000", "ALL")
+        client.execute_command("CLIENT PAUSE", "3000", "ALL")
     answers = await asyncio.gather(
         one.http.post("/sessions/a/start"), one.http.get("/status"), one.http.post("/force-reset")
     )
