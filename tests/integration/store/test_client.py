@@ -199,7 +199,7 @@ async def test_a_repeated_delete_spares_a_new_session_of_that_name(
     store: SessionStore, redis_client: RedisClient, keys: Keys
 ) -> None:
     first = await start(store)
-    arguments = ["call", first.created_at]
+    arguments: list[str | int] = ["call", first.created_at]
     assert await store.delete("a")
     second = await start(store)
     assert second.created_at > first.created_at
