@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-PATIENCE_S = 60.0
+WAIT_S = 60.0
 
 
 class HttpProblem(Exception):
@@ -30,7 +30,7 @@ class Client:
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's JSON (its text where it is none). Raises HttpProblem, TimeoutError."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             if self._reader.at_eof():
                 self._reader, self._writer = await _connect(self._port)
             self._writer.write(request(method, path, body))
@@ -73,7 +73,7 @@ class Follower:
         return time.monotonic()
 
     async def _line(self, start: bytes, having: bytes = b"") -> None:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 line = await self._reader.readline()
                 if not line:

@@ -1,15 +1,16 @@
 """One link after the other: what Relink adds to start → QR and scan → connected."""
 
 import asyncio
+import statistics
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from itertools import count
 
 from app.qr import draw
 from benchmarks.http import Client
+from benchmarks.machine import Patience
 from benchmarks.report import Section
-from benchmarks.rig import PATIENCE_S, Alone, Phones, Rig, Service
+from benchmarks.rig import WAIT_S, Alone, Phones, Rig, Service
 
 WARM_UP = 8
 """Links before the first that counts: until then Node still compiles what it runs."""
@@ -19,89 +20,92 @@ REST_S = 0.15
 
 ADDED_MS = 15.0
 
-_LINK_OPERATIONS = ("SADD", "ZADD", "start", "advance", "auth_read", "auth_write", "read", "EVALSHA", "pipeline")
+_LINK_OPERATIONS = ("SADD", "ZADD", "start", "advance", "auth_read", "auth_write", "read")
+
+PATIENCE_S = 75.0
 
 _names = count(1)
 
-
-@dataclass(slots=True)
-class Times:
-    """Milliseconds of every link of one contestant."""
-
-    qr: list[float] = field(default_factory=list)
-    connected: list[float] = field(default_factory=list)
+Link = Callable[[], Awaitable[tuple[float, float]]]
+"""Makes a link. Milliseconds from the start to the code, and from the scan to the connection."""
 
 
 async def measure(rig: Rig, section: Section) -> None:
     async with rig.service.client() as client:
-        relink, lonely, slow = Times(), Times(), Times()
-        contestants: list[Callable[[], Awaitable[None]]] = [
-            lambda: _relink(rig.service, client, rig.phones, relink),
-            lambda: _alone(rig.fast, rig.phones, lonely),
-            lambda: _alone(rig.plain, rig.phones, slow),
+        contestants: list[Link] = [
+            lambda: _relink(rig.service, client, rig.phones),
+            lambda: _alone(rig.fast, rig.phones),
+            lambda: _alone(rig.plain, rig.phones),
         ]
-        await _rounds(contestants, rig.rounds(WARM_UP))
-        for times in (relink, lonely, slow):
-            times.qr.clear()
-            times.connected.clear()
+        await _rounds(contestants, rig.rounds(WARM_UP), Patience(0))
+        patience = Patience(0 if rig.quick else PATIENCE_S)
         before = await rig.service.redis_times()
-        await _rounds(contestants, rig.rounds(40))
+        times = await _rounds(contestants, rig.rounds(40), patience)
         after = await rig.service.redis_times()
-
-    _compare(section, "start → QR", relink.qr, lonely.qr, slow.qr)
-    _compare(section, "scan → connected", relink.connected, lonely.connected, slow.connected)
-    await _where(rig.service, section, before, after, len(relink.qr))
+    relink, lonely, slow = ([link[0] for link in of] for of in times)
+    _compare(section, "start → QR", relink, lonely, slow)
+    relink, lonely, slow = ([link[1] for link in of] for of in times)
+    _compare(section, "scan → connected", relink, lonely, slow)
+    section.patience(patience)
+    await _where(rig.service, section, before, after)
 
 
 def _compare(section: Section, what: str, relink: list[float], lonely: list[float], slow: list[float]) -> None:
     section.head(what)
-    ours = section.add("Relink", relink)
-    theirs = section.add("Baileys alone, with the bridge's Curve", lonely)
-    as_it_is = section.add("Baileys alone, as it is", slow)
-    section.at_most(f"added to {what}, the same Curve", ours - theirs, ADDED_MS, "ms")
-    section.at_most(f"added to {what}, Baileys as it is", ours - as_it_is, ADDED_MS, "ms")
+    section.add("Relink", relink)
+    section.add("Baileys alone, with the bridge's Curve", lonely)
+    section.add("Baileys alone, as it is", slow)
+    section.at_most(f"added to {what}, the same Curve", _added(relink, lonely), ADDED_MS, "ms")
+    section.at_most(f"added to {what}, Baileys as it is", _added(relink, slow), ADDED_MS, "ms")
 
 
-async def _rounds(contestants: list[Callable[[], Awaitable[None]]], rounds: int) -> None:
+def _added(relink: list[float], alone: list[float]) -> float:
+    """Median of the differences between links made one after the other, which met about the same machine."""
+    return statistics.median(ours - theirs for ours, theirs in zip(relink, alone, strict=True))
+
+
+async def _rounds(contestants: list[Link], rounds: int, patience: Patience) -> list[list[tuple[float, float]]]:
+    """Each contestant's links, made in turns."""
+    times: list[list[tuple[float, float]]] = [[] for _ in contestants]
     for number in range(rounds):
-        turn = number % len(contestants)
-        for link in contestants[turn:] + contestants[:turn]:
-            await link()
-            await asyncio.sleep(REST_S)
+        for turn in range(len(contestants)):
+            which = (number + turn) % len(contestants)
+            times[which].append(await patience.quietly(contestants[which]))
+    return times
 
 
-async def _relink(service: Service, client: Client, phones: Phones, times: Times) -> None:
+async def _relink(service: Service, client: Client, phones: Phones) -> tuple[float, float]:
     session = f"link-{next(_names)}"
     began = time.monotonic()
     code = await client.call("POST", "/generate-qr", {"session": session})
-    times.qr.append((time.monotonic() - began) * 1000)
+    coded = time.monotonic()
     async with service.follow(session) as events:
         scanned = await phones.scan(code["text"])
-        times.connected.append((await events.until("connected") - scanned) * 1000)
+        connected = await events.until("connected")
     await asyncio.sleep(REST_S)
     await client.call("POST", "/force-reset", {"session": session})
+    await asyncio.sleep(REST_S)
+    return (coded - began) * 1000, (connected - scanned) * 1000
 
 
-async def _alone(process: Alone, phones: Phones, times: Times) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+async def _alone(process: Alone, phones: Phones) -> tuple[float, float]:
+    async with asyncio.timeout(WAIT_S):
         name, link = process.start()
         text, took_ms = await link.code
-        times.qr.append(took_ms)
         scanned = await phones.scan(text)
-        times.connected.append((await link.opened - scanned) * 1000)
+        connected = await link.opened
         await asyncio.sleep(REST_S)
         process.close(name)
+        await asyncio.sleep(REST_S)
+    return took_ms, (connected - scanned) * 1000
 
 
 async def _where(
-    service: Service,
-    section: Section,
-    before: dict[str, tuple[int, float]],
-    after: dict[str, tuple[int, float]],
-    links: int,
+    service: Service, section: Section, before: dict[str, tuple[int, float]], after: dict[str, tuple[int, float]]
 ) -> None:
     """What there is of Relink in a link, each part measured by itself."""
-    section.head("where Relink's part goes (Redis: all a link makes, also beside the wait; with queueing)")
+    section.head("where Relink's part goes (Redis: all round trips of these links, also those that nothing waited for)")
+    links = after["start"][0] - before["start"][0]
     for operation in _LINK_OPERATIONS:
         calls, seconds = after.get(operation, (0, 0.0))
         earlier_calls, earlier_seconds = before.get(operation, (0, 0.0))

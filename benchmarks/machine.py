@@ -5,13 +5,20 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _LOOK_S = 0.5
 _QUIET = 0.3
 """Cores that others may keep busy in what counts as a quiet moment."""
+
+_PAUSE_S = 0.3
+"""Before a measurement that was disturbed is made again."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,30 @@ async def quiet(patience_s: float) -> Load:
         busy = (_busy_s() - before) / _LOOK_S
         if busy <= _QUIET or time.monotonic() >= deadline:
             return Load(os.getloadavg()[0], busy)
+
+
+class Patience:
+    """Makes measurements again while other programs disturb them, for so many seconds in all; afterwards takes them as
+    they come. What was measured plays no part in that, only what others used of the machine meanwhile."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self.repeated = 0
+        self.accepted = 0
+
+    async def quietly(self, measure: Callable[[], Awaitable[_T]]) -> _T:
+        """What `measure` returns, of the first time that nobody disturbed it."""
+        while True:
+            began, others = time.monotonic(), _busy_s() - _own_s()
+            measured = await measure()
+            used = _busy_s() - _own_s() - others
+            if used <= _QUIET * (time.monotonic() - began):
+                return measured
+            if time.monotonic() >= self._deadline:
+                self.accepted += 1
+                return measured
+            self.repeated += 1
+            await asyncio.sleep(_PAUSE_S)
 
 
 def facts(node: str, redis: str) -> dict[str, str]:
@@ -74,6 +105,19 @@ def rss_mb(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     raise ProcessLookupError(pid)
+
+
+def _own_s() -> float:
+    """Seconds of CPU that this process and all that it started have used."""
+    own = [os.getpid()]
+    for pid in own:
+        own += children(pid)
+    return sum(_exact_cpu_s(pid) for pid in own)
+
+
+def _exact_cpu_s(pid: int) -> float:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def _busy_s() -> float:

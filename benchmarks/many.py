@@ -5,12 +5,15 @@ import time
 from collections.abc import Awaitable, Callable
 from itertools import count
 
+from benchmarks.machine import Patience
 from benchmarks.report import Section
-from benchmarks.rig import PATIENCE_S, Alone, Phones, Rig, Service
+from benchmarks.rig import WAIT_S, Alone, Phones, Rig, Service
 
 AT_ONCE = 50
 REST_S = 2.0
 """After a herd: its sockets are still being closed."""
+
+PATIENCE_S = 45.0
 
 _herds = count(1)
 
@@ -24,18 +27,22 @@ async def measure(rig: Rig, section: Section) -> None:
     }
     codes: dict[str, list[float]] = {name: [] for name in herds}
     finished: dict[str, list[float]] = {name: [] for name in herds}
-    for number in range(1 if rig.quick else 4):
+    if not rig.quick:
+        for herd in herds.values():
+            await herd()  # the warm-up
+    patience = Patience(0 if rig.quick else PATIENCE_S)
+    for _ in range(rig.rounds(3)):
         for name, herd in herds.items():
-            waits, all_connected = await herd()
-            if number > 0 or rig.quick:  # the first is the warm-up
-                codes[name] += waits
-                finished[name].append(all_connected)
+            waits, all_connected = await patience.quietly(herd)
+            codes[name] += waits
+            finished[name].append(all_connected)
             await asyncio.sleep(0.1 if rig.quick else REST_S)
     section.head(f"{links} started at once, each scanned as soon as it has its code")
     for name in herds:
         section.add(f"{name}: start → QR", codes[name])
     for name in herds:
         section.add(f"{name}: all connected", finished[name])
+    section.patience(patience)
 
 
 async def _relink(service: Service, phones: Phones, links: int) -> tuple[list[float], float]:
@@ -71,7 +78,7 @@ async def _alone(process: Alone, phones: Phones, links: int) -> tuple[list[float
         await phones.scan(text)
         return (await code.coded - began) * 1000, (await code.opened - began) * 1000
 
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(link(number)) for number in range(links)]
     for name, _ in started:
         process.close(name)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.machine import Load
+from benchmarks.machine import Load, Patience
 
 _WIDTH = 58
 
@@ -70,6 +70,11 @@ class Section:
     def head(self, text: str) -> None:
         """A heading above what follows."""
         self.lines.append(f"   {text}")
+
+    def patience(self, patience: Patience) -> None:
+        """How much others disturbed it."""
+        self.fact("measurements made again because others disturbed them", patience.repeated)
+        self.fact("measurements kept though others disturbed them", patience.accepted)
 
     def at_most(self, label: str, value: float, bound: float, unit: str) -> None:
         """A target that is kept by `value` not above `bound`."""

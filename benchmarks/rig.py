@@ -19,7 +19,7 @@ from benchmarks.http import Client, Follower
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.simulator import Simulator
 
-PATIENCE_S = 60.0
+WAIT_S = 60.0
 PER_PHONE = 200
 """Links of one simulated phone; it has room for 255."""
 
@@ -98,7 +98,7 @@ async def service(redis: RedisServer, simulator: Simulator) -> AsyncIterator[Ser
 
 async def _serving(process: asyncio.subprocess.Process, log: Path) -> int:
     """The port, once the log says that it is served."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline and process.returncode is None:
         if port := _port_in(log):
             return port
@@ -185,7 +185,7 @@ async def alone(simulator: Simulator, *, bridge_curve: bool) -> AsyncIterator[Al
     )
     try:
         assert process.stdout is not None
-        hello = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE_S))
+        hello = json.loads(await asyncio.wait_for(process.stdout.readline(), WAIT_S))
         if abs(time.monotonic() - hello["at"] / 1000) > 1:
             raise RuntimeError("Node's clock is not Python's monotonic clock on this system")  # noqa: TRY301
         running = Alone(process)
