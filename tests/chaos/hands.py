@@ -221,14 +221,13 @@ class Hands:
             return oracle.unsure()
         has_link = oracle.jid is not None and not oracle.removed
         if answer.status_code == 409:
-            if oracle.jid is None and Status.CONNECTED not in oracle.ends:
+            if oracle.jid is None and oracle.certain:
                 world.complain(f"{oracle.session} is said to be linked, and should not be: {answer.text}")
             return None
         if has_link:
             world.complain(f"{oracle.session} is linked, and was asked to be linked again: {answer.text[:200]}")
         oracle.unsure()
         if not answer.is_success:
-            oracle.ends = oracle.ends - {Status.CONNECTED}
             return None
         try:
             linked = await world.simulator.scan(answer.json()["text"], phone=oracle.phone, timeout_ms=8_000)

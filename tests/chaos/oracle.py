@@ -14,7 +14,8 @@ WANTS_A_LINK = frozenset({Status.QR, Status.FAILED})
 @dataclass(slots=True)
 class Oracle:
     """One session. `ends`: the statuses it may end in; `jid`: the device of its link, while it is known to have one;
-    `removed`: the phone has removed the device and Relink cannot know yet; `kept`: digests that have to stay."""
+    `removed`: the phone has removed the device and Relink cannot know yet; `kept`: digests that have to stay;
+    `certain`: whether there is a link is known."""
 
     session: str
     phone: str
@@ -22,26 +23,30 @@ class Oracle:
     jid: str | None = None
     removed: bool = False
     kept: dict[str, str] | None = None
+    certain: bool = True
 
     def _no_link(self) -> None:
-        self.jid, self.kept, self.removed = None, None, False
+        self.jid, self.kept, self.removed, self.certain = None, None, False, True
 
     def linked(self, jid: str, kept: dict[str, str]) -> None:
         """The session was seen connected as `jid`."""
-        self.jid, self.kept, self.removed = jid, kept, False
+        self.jid, self.kept, self.removed, self.certain = jid, kept, False, True
         self.ends = frozenset({Status.CONNECTED})
 
     def unsure(self) -> None:
         """An answer never came, or a link was begun and not seen through."""
         self._no_link()
+        self.certain = False
         self.ends = AT_REST
 
     def started(self) -> None:
-        if self.removed:  # it learns so, or had learnt it already and begins anew
+        if not self.certain:
+            self.ends = AT_REST
+        elif self.removed:  # it learns so, or had learnt it already and begins anew
             self.ends = WANTS_A_LINK | {Status.LOGGED_OUT}
         elif self.jid is not None:
             self.ends = frozenset({Status.CONNECTED})
-        elif self.ends != AT_REST:
+        else:
             self.ends = WANTS_A_LINK
 
     def stopped(self, status: Status) -> None:
