@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -232,7 +232,8 @@ class Runner:
 
     async def _give_up(self, record: Record) -> None:
         """The time for this status is over."""
-        change = watcher.on_deadline(record, self.tools.timing)
+        # The socket may be in the middle of a write. Under the same epoch, that could fall between the next socket's.
+        change = replace(watcher.on_deadline(record, self.tools.timing), bump=True)
         if record.status in watcher.LINKED:
             self.tools.guard.failed(self.session, change.reason)
         await self._apply(record, change)

@@ -336,7 +336,7 @@ def decided(status: Status, intent: Intent | None, what: str) -> Change | None:
             case "release":
                 return watcher.released(record, TIMING)
             case "deadline":
-                return watcher.on_deadline(record, TIMING)
+                return replace(watcher.on_deadline(record, TIMING), bump=True)
             case "network":
                 return _on_close(record, None)
             case code:
