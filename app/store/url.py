@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 FORMS = (
     "redis://HOST:PORT/DB, rediss://HOST:PORT/DB (TLS), unix:///PATH/TO/SOCKET, "
@@ -50,17 +50,17 @@ class Address:
 
 def parse(url: str) -> Address:
     """Read a REDIS_URL. Raises ValueError, which says what is wrong and never repeats a password."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError(f"REDIS_URL is not a URL. Forms: {FORMS}.") from None
-    scheme, _, kind = parts.scheme.partition("+")
+    # By hand: urlsplit refuses several hosts with an IPv6 address among them, in some versions of Python.
+    form, _, rest = url.partition("://")
+    scheme, _, kind = form.lower().partition("+")
     if (scheme, kind) not in _KINDS:
         raise ValueError(f"REDIS_URL must begin with one of {', '.join(_SCHEMES)}. Forms: {FORMS}.")
-    if parts.fragment:
+    if "#" in rest:
         raise ValueError("REDIS_URL has a '#' in it: in a user name or password, write it as %23.")
-    options = _options(parts.query)
-    userinfo, _, netloc = parts.netloc.rpartition("@")
+    place, _, query = rest.partition("?")
+    authority, slash, below = place.partition("/")
+    options = _options(query)
+    userinfo, _, netloc = authority.rpartition("@")
     user, has_password, password = userinfo.partition(":")
     common: dict[str, Any] = {
         "username": unquote(user) or options.pop("username", None),
@@ -68,7 +68,7 @@ def parse(url: str) -> Address:
         "tls": scheme == "rediss",
         "tls_options": _tls(options, scheme),
     }
-    path = unquote(parts.path)
+    path = unquote(slash + below)
     if scheme == "unix":
         address = _unix(netloc, path, options, common)
     elif kind == "sentinel":
@@ -136,6 +136,8 @@ def _hosts(netloc: str, default_port: int) -> tuple[Host, ...]:
     found = []
     for item in netloc.split(","):
         # An address of IPv6 stands in brackets: its colons are its own.
+        if item.startswith("[") != ("]" in item):
+            raise ValueError("REDIS_URL has an IPv6 address whose brackets do not match.")
         host, _, port = item.rpartition(":") if ":" in item.rpartition("]")[2] else (item, "", str(default_port))
         host = host.removeprefix("[").removesuffix("]")
         if not host:
