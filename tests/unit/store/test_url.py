@@ -46,7 +46,7 @@ REFUSED = {
     "redis://:secret@:6379": "lacks the name of a host",
     "redis://r:port": "port",
     "redis://r:70000": "port",
-    "redis://[::1": "not a URL",
+    "redis://[::1": "brackets do not match",
     "redis://:secret#more@r": "%23",
     "redis://r/zero": "database",
     "redis://a,b": "several servers",
