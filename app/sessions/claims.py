@@ -59,12 +59,12 @@ class Claims:
         self._hub = hub
         self._timing = timing
         self._pause = 1 / rate
-        self._released: asyncio.Queue[str] = asyncio.Queue()
+        self._released: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
         self._missed = asyncio.Event()  # something may have slipped through: look at all sessions
         self._missed.set()
         self._short_since: float | None = None
         self._walked = ""
-        self._seen_dead: set[str] = set()
+        self._seen_gone: set[str] = set()
         hub.listen(self._on_notice)
         hub.on_gap(self._missed.set)
 
@@ -88,23 +88,20 @@ class Claims:
 
     def _on_notice(self, notice: Notice) -> None:
         if notice.owner == "" and notice.status in RUNNING:
-            self._released.put_nowait(notice.session)
+            self._released.put_nowait((notice.session, time.monotonic()))
 
     async def _claim_released(self) -> None:
         """A replica let a session go. The less a replica runs, the sooner it reaches out."""
-        session = await self._released.get()
+        session, since = await self._released.get()
         if self._replicas.room == 0:
             self._out_of_room()
         else:
-            await asyncio.sleep(self._replicas.reluctance())
+            await asyncio.sleep(max(0.0, since + self._replicas.reluctance() - time.monotonic()))
             await self._claim_each([session], partial(_owned_by, ""))
 
     async def _claim_from_the_dead(self) -> None:
         """A replica's heartbeat is gone: its index says which sessions to look at."""
-        dead = set(await self._dead())
-        # Seen twice, half a heartbeat apart: its bridges die with it, but what they held open may still be closing.
-        twice, self._seen_dead = dead & self._seen_dead, dead
-        for worker in twice:
+        for worker in (*self._gone_for_a_while(), *await self._silent()):
             sessions = await self._registry.sessions_of(worker)
             await self._claim_each(sessions, partial(_owned_by, worker))
             left = await self._store.read_many(sessions)
@@ -155,13 +152,22 @@ class Claims:
 
         return neglected
 
-    async def _dead(self) -> list[str]:
-        """Replicas to take over from: those that certainly died, and those not heard of for the TTL. The latter only
-        when this replica has been heard itself all that time, up to the answer, else it may be Redis that was away from
-        all of them."""
-        gone = [worker.id for worker in self._replicas.alive if worker.id != self._replicas.name and is_gone(worker)]
+    def _gone(self) -> set[str]:
+        """Replicas that certainly died."""
+        return {worker.id for worker in self._replicas.alive if worker.id != self._replicas.name and is_gone(worker)}
+
+    def _gone_for_a_while(self) -> set[str]:
+        """Those that were so at the last look, too: bridges die with their replica, but what they held open may still
+        be closing."""
+        gone = self._gone()
+        twice, self._seen_gone = gone & self._seen_gone, gone
+        return twice
+
+    async def _silent(self) -> list[str]:
+        """Replicas not heard of for the TTL. Only when this replica has been heard itself all that time, up to the
+        answer, else it may be Redis that was away from all of them."""
         silent = await self._registry.dead() if self._replicas.settled else []
-        return gone + (silent if self._replicas.settled else [])
+        return silent if self._replicas.settled else []
 
     # Claiming
 

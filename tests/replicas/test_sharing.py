@@ -8,9 +8,10 @@ import pytest
 
 from app.model import Event, Status
 from app.sessions.handover import TOLERANCE
-from tests.support.fleet import TTL_S, Fleet, fleet
+from tests.support.fleet import TTL_S, Fleet, fleet, knows
 from tests.support.redis_server import RedisServer
 from tests.support.simulator import Simulator
+from tests.support.world import stretched
 
 
 async def test_no_replica_takes_more_than_it_may(replicas: Fleet) -> None:
@@ -49,6 +50,21 @@ async def test_a_takeover_is_no_storm(replicas: Fleet) -> None:
     at = sorted([await claimed_at(replicas, session) for session in sessions])
     assert all(later - earlier >= 1000 for earlier, later in zip(at, at[rate + 1 :], strict=False))
     assert len(await replicas.simulator.events(after=last, type="connect")) == count
+
+
+async def test_a_handover_keeps_pace(replicas: Fleet) -> None:
+    """However many sessions leave at once, none is offline for long: they are taken as fast as they are let go."""
+    sessions = [f"s-{number}" for number in range(30)]
+    (one,) = await replicas.start()
+    await replicas.link(sessions, [one])
+    (other,) = await replicas.start()
+    await replicas.until(lambda: knows(replicas, one, other))
+    assert await one.stop() == 0
+    assert await replicas.all_are(sessions, Status.CONNECTED, on=[other])
+    for session in sessions:
+        (let_go, taken, online) = (await replicas.timeline(session))[-3:]
+        assert (let_go.event, taken.event, online.event) == (Event.RELEASE, Event.CLAIM, Event.OPEN)
+        assert online.at - let_go.at < stretched(1_500)
 
 
 async def claimed_at(replicas: Fleet, session: str) -> int:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from app.model import Event, Status
-from tests.support.fleet import TTL_S, Fleet, Replica, kept
+from tests.support.fleet import Fleet, Replica, kept, knows
 from tests.support.world import stretched
 
 ANSWER_S = 1.0
@@ -112,12 +112,6 @@ async def test_each_replica_hears_what_another_was_asked(replicas: Fleet) -> Non
     assert (await other.post("/sessions/s/logout"))["unlinked"] is True
     assert time.monotonic() - began < stretched(2)
     assert (await replicas.simulator.counters()).totals["unlinks"] == 1
-
-
-async def knows(replicas: Fleet, one: Replica, other: Replica) -> bool:
-    """Whether `one` has beaten, and so looked around, twice since `other` came."""
-    workers = await replicas.workers()
-    return workers[one.name].beat_at > workers[other.name].started_at + 1.5 * 1000 * TTL_S / 3
 
 
 async def sockets(replicas: Fleet, count: int) -> bool:

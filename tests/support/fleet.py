@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import signal
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ FAST = {
 }
 
 WAIT_S = 20.0
+LOG_LINES = 50_000
 
 STABLE_CREDS = ("noiseKey", "signedIdentityKey", "signedPreKey", "registrationId", "advSecretKey", "account")
 """What a link's credentials are made of: none of it changes while the link lives."""
@@ -47,6 +49,7 @@ class Replica(ServiceProcess):
     def __init__(self, name: str, environment: dict[str, str], *, program: str = "app") -> None:
         super().__init__({"REPLICA_ID": name, **environment}, program=program)
         self.name = name
+        self.log = deque(maxlen=LOG_LINES)
         self._stopped: set[int] = set()
 
     async def __aexit__(
@@ -120,13 +123,15 @@ def _runs(pid: int) -> bool:
 
 @dataclass
 class Fleet:
-    """Replicas by name, and what they share. `store`, `registry`: to look behind them."""
+    """Replicas by name, and what they share. `everyone`: those that are gone, too. `store`, `registry`: to look behind
+    them."""
 
     redis: RedisClient
     simulator: Simulator
     environment: dict[str, str]
     program: str = "app"
     replicas: dict[str, Replica] = field(default_factory=dict)
+    everyone: list[Replica] = field(default_factory=list)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _listener: asyncio.Task[None] | None = None
@@ -165,6 +170,7 @@ class Fleet:
         for outcome in await asyncio.gather(*entering, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
+        self.everyone += new
         self.replicas.update({replica.name: replica for replica in new})
         return new
 
@@ -271,3 +277,9 @@ async def fleet(redis_url: str, simulator: Simulator, *, program: str = "app", *
 def kept(before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Whether nothing that was there has changed or is missing (there may be more)."""
     return all(after.get(name) == value for name, value in before.items())
+
+
+async def knows(made: Fleet, one: Replica, other: Replica) -> bool:
+    """Whether `one` has beaten, and so looked around, twice since `other` came."""
+    workers = await made.workers()
+    return workers[one.name].beat_at > workers[other.name].started_at + 1.5 * 1000 * TTL_S / 3
