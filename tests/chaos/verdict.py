@@ -1,15 +1,18 @@
 """What can only be told at the end: from the simulator's journal, the timelines and the list of what was done."""
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 
 from app.model import SOCKET, Event, Status, Transition
+from app.sessions.watcher import TAKEN_FROM
 from tests.chaos.checker import Checker
 from tests.chaos.world import World
 from tests.support.fleet import kept
 from tests.support.simulator import SimulatorEvent
 
-BEFORE_S, AFTER_S = 15.0, 12.0
-"""A replica that was frozen (or Redis, or a bridge) explains a second login so long before and after."""
+NEAR_S = 20.0
+"""A claim, and the pause of the owner before it, explain a second login within this time."""
 
 CLOCKS_S = 0.5
 """Journal and timeline are stamped by two processes."""
@@ -47,25 +50,28 @@ async def judge(world: World, checker: Checker) -> None:
     journal = await world.simulator.journal()
     second_logins(world, checker, journal)
     after_the_end(world, checker, journal)
-    for replica in world.fleet.replicas.values():
+    for replica in world.fleet.everyone:
         for line in replica.log:
             if any(mark in line for mark in ("runner_failed", "background_work_failed", "listener_failed")):
                 world.complain(f"{replica.name} logged {line[:2000]}")
 
 
 def second_logins(world: World, checker: Checker, journal: Sequence[SimulatorEvent]) -> None:
-    """At most one logged-in socket a device, but where the owner was frozen and another took over."""
+    """At most one logged-in socket a device, but where the owner stood still and another took over."""
+    stood_still = pauses(world)
     for event in journal:
         if event.type != "replaced":
             continue
-        session = world.links.get(event.jid or "")
-        if session is None or not _explained(world, event.at):
-            claims = [_short(entry) for entry in checker.history[session or ""] if abs(entry.at / 1000 - event.at) < 15]
-            world.complain(f"{session} logged in twice ({event.jid}) at {event.at - world.began:.2f}: {claims}")
+        session = world.links.get(event.jid or "", "?")
+        near = [entry for entry in checker.history[session] if abs(entry.at / 1000 - event.at) < NEAR_S]
+        if not _explained(stood_still, event.at, near):
+            told = [_short(entry) for entry in near]
+            world.complain(f"{session} logged in twice ({event.jid}) at {event.at - world.began:.2f}: {told}")
 
 
 def after_the_end(world: World, checker: Checker, journal: Sequence[SimulatorEvent]) -> None:
     """No login after a logout, until somebody starts the session."""
+    stood_still = pauses(world)
     for jid, session in world.links.items():
         logins = [event.at for event in journal if event.jid == jid and event.type in ("login", "login_refused")]
         history = checker.history[session]
@@ -75,14 +81,38 @@ def after_the_end(world: World, checker: Checker, journal: Sequence[SimulatorEve
             starts = [later.at for later in history if later.epoch > entry.epoch and later.event is Event.START]
             end = min(starts, default=10**15) / 1000
             late = [at for at in logins if entry.at / 1000 + CLOCKS_S < at < end]
-            if late and not _explained(world, late[0]):
+            near = [other for other in history if abs(other.at / 1000 - entry.at / 1000) < NEAR_S]
+            if late and not _explained(stood_still, late[0], near):
                 world.complain(f"I4 {session} ({jid}): login at {late[0] - world.began:.2f} after {_short(entry)}")
 
 
-def _explained(world: World, at: float) -> bool:
+Pauses = dict[str, list[tuple[float, float]]]
+
+
+def pauses(world: World) -> Pauses:
+    """When each replica stood still: it was frozen, or found by itself that it was late (a machine with too much to do
+    freezes processes, too)."""
+    found: Pauses = {}
+    for fault in world.faults:
+        if fault.kind in FREEZES:
+            found.setdefault(fault.replica, []).append((fault.began, fault.ended))
+    for replica in world.fleet.everyone:
+        for line in replica.log:
+            if '"heartbeat_late"' in line:
+                said = json.loads(line)
+                at = datetime.fromisoformat(said["timestamp"]).timestamp()
+                found.setdefault(replica.name, []).append((at - said["seconds"], at))
+    return found
+
+
+def _explained(stood_still: Pauses, at: float, near: Sequence[Transition]) -> bool:
+    """Whether an owner of the session stood still around then."""
+    owners = {entry.owner for entry in near} | {(entry.note or "").removeprefix(TAKEN_FROM) for entry in near}
     return any(
-        fault.kind in FREEZES and fault.began - 1 < at < fault.ended + AFTER_S and fault.ended - fault.began > 0
-        for fault in world.faults
+        began - 1 < at < ended + NEAR_S
+        for owner, times in stood_still.items()
+        if owner in owners
+        for began, ended in times
     )
 
 
