@@ -34,6 +34,9 @@ SWEEP_PAGE = 500
 SHORT_S = 30.0
 """After no room was left for a session that nobody runs, all are looked at again this much later."""
 
+OWN_S = 2.0
+"""What this replica itself let go, it takes back only when nobody has wanted it for so long."""
+
 NEGLECT_MS = 15_000
 """So long after a deadline has passed with its owner alive, the owner is taken to have lost sight of the session."""
 
@@ -59,7 +62,8 @@ class Claims:
         self._hub = hub
         self._timing = timing
         self._pause = 1 / rate
-        self._released: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
+        self._released: asyncio.Queue[str] = asyncio.Queue()
+        self._let_go: dict[str, float] = {}
         self._missed = asyncio.Event()  # something may have slipped through: look at all sessions
         self._missed.set()
         self._short_since: float | None = None
@@ -88,15 +92,19 @@ class Claims:
 
     def _on_notice(self, notice: Notice) -> None:
         if notice.owner == "" and notice.status in RUNNING:
-            self._released.put_nowait((notice.session, time.monotonic()))
+            loop = asyncio.get_running_loop()
+            if notice.session in self._supervisor.sessions:  # no longer when it comes again, from Redis
+                self._let_go[notice.session] = loop.time() + OWN_S
+            not_before = max(loop.time() + self._replicas.reluctance(), self._let_go.get(notice.session, 0.0))
+            loop.call_at(not_before, self._released.put_nowait, notice.session)
 
     async def _claim_released(self) -> None:
-        """A replica let a session go. The less a replica runs, the sooner it reaches out."""
-        session, since = await self._released.get()
+        """A replica let a session go some time ago. The less a replica runs, the sooner it reaches out."""
+        session = await self._released.get()
+        self._let_go.pop(session, None)
         if self._replicas.room == 0:
             self._out_of_room()
         else:
-            await asyncio.sleep(max(0.0, since + self._replicas.reluctance() - time.monotonic()))
             await self._claim_each([session], partial(_owned_by, ""))
 
     async def _claim_from_the_dead(self) -> None:
