@@ -202,7 +202,7 @@ class Hands:
             replica = healthy[via % len(healthy)]
             via += 1
             try:
-                answer = await replica.http.request(method, path, timeout=ANSWER_S + 20 * path.endswith("/qr"))
+                answer = await replica.http.request(method, path, timeout=ANSWER_S)
             except httpx.TransportError:
                 await asyncio.sleep(0.2)
                 continue

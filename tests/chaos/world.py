@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 SETTINGS = {
     "KEEP_ALIVE": "4",
+    "QR_WAIT": "8",
     "START_TIMEOUT": "15",
     "LINK_TIMEOUT": "15",
     "CONNECT_TIMEOUT": "10",
