@@ -111,8 +111,10 @@ async def test_stop_keeps_the_link_and_start_needs_no_code(each_world: World, se
     world = each_world
     linked = await world.link(session)
     before = world.behind.fields(session)
+    newest = await world.simulator.last()
     stopped = await world.service.stop(session)
     assert (stopped.status, stopped.reason, stopped.jid) == (Status.STOPPED, Reason.STOP_REQUESTED, linked.jid)
+    await world.simulator.wait_for("close", after=newest)
     assert (await world.simulator.counters()).devices[linked.jid]["sockets_open"] == 0
     assert world.behind.fields(session) >= before
 
