@@ -15,7 +15,7 @@ from benchmarks.report import Section
 from benchmarks.rig import Rig, rig
 from tests.support.redis_server import binary
 
-QUIET_PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 
 Measure = Callable[[Rig, Section], Awaitable[None]]
 
@@ -29,16 +29,16 @@ BENCHMARKS: dict[str, tuple[str, Measure]] = {
 }
 
 
-async def run(names: list[str], *, quick: bool, show: Callable[[str], None]) -> list[Section]:
+async def run(names: list[str], *, quick: bool, patience_s: float, show: Callable[[str], None]) -> list[Section]:
     """Run those benchmarks; `show` gets each one's text as soon as it is over."""
     sections = []
     this = asyncio.current_task()
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # so that no child is left behind
-    async with rig(quick=quick) as shared:
+    async with rig(quick=quick, patience_s=patience_s) as shared:
         for name in names:
             title, measure = BENCHMARKS[name]
-            section = Section(name, title, await machine.quiet(0.0 if quick else QUIET_PATIENCE_S))
+            section = Section(name, title, await machine.quiet(0.0 if quick else patience_s / 4))
             await measure(shared, section)
             sections.append(section)
             show(section.text())
@@ -51,18 +51,21 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="run each briefly, to see that it works; judge nothing")
     parser.add_argument("--json", action="store_true", help="JSON on standard output, the text on standard error")
     parser.add_argument("--only", metavar="NAME", nargs="+", choices=BENCHMARKS, help=", ".join(BENCHMARKS))
+    parser.add_argument(
+        "--patience", metavar="SECONDS", type=float, default=PATIENCE_S, help="what each may wait for other programs"
+    )
     options = parser.parse_args()
     text = sys.stderr if options.json else sys.stdout
     facts = machine.facts(find_node(), binary("7") or binary("6.2") or "redis-server")
     print("\n".join(f"{name:10} {value}" for name, value in facts.items()), end="\n\n", file=text, flush=True)
+    chosen = run(
+        options.only or list(BENCHMARKS),
+        quick=options.quick,
+        patience_s=options.patience,
+        show=lambda said: print(said, file=text, flush=True),
+    )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sections = runner.run(
-            run(
-                options.only or list(BENCHMARKS),
-                quick=options.quick,
-                show=lambda said: print(said, file=text, flush=True),
-            )
-        )
+        sections = runner.run(chosen)
     missed = [target.label for section in sections for target in section.targets if not target.passed]
     if options.json:
         print(

@@ -3,12 +3,14 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import count
+from typing import Protocol
 
 from app.qr import draw
 from benchmarks.http import Client
-from benchmarks.machine import Patience
+from benchmarks.machine import Patience, exact_cpu_s
 from benchmarks.report import Section
 from benchmarks.rig import WAIT_S, Alone, Phones, Rig, Service
 
@@ -20,41 +22,59 @@ REST_S = 0.15
 
 ADDED_MS = 15.0
 
-_LINK_OPERATIONS = ("SADD", "ZADD", "start", "advance", "auth_read", "auth_write", "read")
+_LINK_OPERATIONS = ("ZADD", "start", "advance", "auth_read", "auth_write", "read")
 
-PATIENCE_S = 75.0
+WITH_CURVE = "Baileys alone, with the bridge's Curve"
+AS_IT_IS = "Baileys alone, as it is"
 
 _names = count(1)
 
-Link = Callable[[], Awaitable[tuple[float, float]]]
-"""Makes a link. Milliseconds from the start to the code, and from the scan to the connection."""
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """One link: milliseconds from the start to the code, from the scan to the connection, and of CPU for each."""
+
+    qr: float
+    connected: float
+    qr_cpu: float
+    connected_cpu: float
+
+
+class Contestant(Protocol):
+    """Links, and afterwards removes what it linked."""
+
+    async def link(self) -> Took: ...
+
+    async def clear(self) -> None: ...
 
 
 async def measure(rig: Rig, section: Section) -> None:
     async with rig.service.client() as client:
-        contestants: list[Link] = [
-            lambda: _relink(rig.service, client, rig.phones),
-            lambda: _alone(rig.fast, rig.phones),
-            lambda: _alone(rig.plain, rig.phones),
+        contestants: list[Contestant] = [
+            _Relink(rig, client),
+            _Alone(rig.fast, rig.phones),
+            _Alone(rig.plain, rig.phones),
         ]
         await _rounds(contestants, rig.rounds(WARM_UP), Patience(0))
-        patience = Patience(0 if rig.quick else PATIENCE_S)
+        patience = rig.patience()
         before = await rig.service.redis_times()
-        times = await _rounds(contestants, rig.rounds(40), patience)
+        relink, fast, plain = await _rounds(contestants, rig.rounds(40), patience)
         after = await rig.service.redis_times()
-    relink, lonely, slow = ([link[0] for link in of] for of in times)
-    _compare(section, "start → QR", relink, lonely, slow)
-    relink, lonely, slow = ([link[1] for link in of] for of in times)
-    _compare(section, "scan → connected", relink, lonely, slow)
+    _compare(section, "start → QR", *([link.qr for link in links] for links in (relink, fast, plain)))
+    _compare(section, "scan → connected", *([link.connected for link in links] for links in (relink, fast, plain)))
     section.patience(patience)
+    section.head("CPU of a link (Relink: service, bridge and Redis), which other programs disturb little")
+    for name, links in (("Relink", relink), (WITH_CURVE, fast), (AS_IT_IS, plain)):
+        section.add(f"{name}: start → QR", [link.qr_cpu for link in links])
+        section.add(f"{name}: scan → connected", [link.connected_cpu for link in links])
     await _where(rig.service, section, before, after)
 
 
 def _compare(section: Section, what: str, relink: list[float], lonely: list[float], slow: list[float]) -> None:
     section.head(what)
     section.add("Relink", relink)
-    section.add("Baileys alone, with the bridge's Curve", lonely)
-    section.add("Baileys alone, as it is", slow)
+    section.add(WITH_CURVE, lonely)
+    section.add(AS_IT_IS, slow)
     section.at_most(f"added to {what}, the same Curve", _added(relink, lonely), ADDED_MS, "ms")
     section.at_most(f"added to {what}, Baileys as it is", _added(relink, slow), ADDED_MS, "ms")
 
@@ -64,40 +84,71 @@ def _added(relink: list[float], alone: list[float]) -> float:
     return statistics.median(ours - theirs for ours, theirs in zip(relink, alone, strict=True))
 
 
-async def _rounds(contestants: list[Link], rounds: int, patience: Patience) -> list[list[tuple[float, float]]]:
+async def _rounds(contestants: Sequence[Contestant], rounds: int, patience: Patience) -> list[list[Took]]:
     """Each contestant's links, made in turns."""
-    times: list[list[tuple[float, float]]] = [[] for _ in contestants]
+    times: list[list[Took]] = [[] for _ in contestants]
     for number in range(rounds):
         for turn in range(len(contestants)):
             which = (number + turn) % len(contestants)
-            times[which].append(await patience.quietly(contestants[which]))
+            times[which].append(await patience.quietly(contestants[which].link, contestants[which].clear))
     return times
 
 
-async def _relink(service: Service, client: Client, phones: Phones) -> tuple[float, float]:
-    session = f"link-{next(_names)}"
-    began = time.monotonic()
-    code = await client.call("POST", "/generate-qr", {"session": session})
-    coded = time.monotonic()
-    async with service.follow(session) as events:
-        scanned = await phones.scan(code["text"])
-        connected = await events.until("connected")
-    await asyncio.sleep(REST_S)
-    await client.call("POST", "/force-reset", {"session": session})
-    await asyncio.sleep(REST_S)
-    return (coded - began) * 1000, (connected - scanned) * 1000
+class _Relink:
+    def __init__(self, rig: Rig, client: Client) -> None:
+        self._service = rig.service
+        self._client = client
+        self._phones = rig.phones
+        self._pids = (rig.service.pid, rig.service.bridge_pid, rig.redis.process.pid)
+
+    async def link(self) -> Took:
+        self._session = f"link-{next(_names)}"
+        cpu = [self._cpu_s()]
+        began = time.monotonic()
+        code = await self._client.call("POST", "/generate-qr", {"session": self._session})
+        coded = time.monotonic()
+        cpu.append(self._cpu_s())
+        async with self._service.follow(self._session) as events:
+            cpu.append(self._cpu_s())
+            scanned = await self._phones.scan(code["text"])
+            connected = await events.until("connected")
+        cpu.append(self._cpu_s())
+        return _took(coded - began, connected - scanned, cpu)
+
+    async def clear(self) -> None:
+        await asyncio.sleep(REST_S)
+        await self._client.call("POST", "/force-reset", {"session": self._session})
+        await asyncio.sleep(REST_S)
+
+    def _cpu_s(self) -> float:
+        return sum(exact_cpu_s(pid) for pid in self._pids)
 
 
-async def _alone(process: Alone, phones: Phones) -> tuple[float, float]:
-    async with asyncio.timeout(WAIT_S):
-        name, link = process.start()
-        text, took_ms = await link.code
-        scanned = await phones.scan(text)
-        connected = await link.opened
+class _Alone:
+    def __init__(self, process: Alone, phones: Phones) -> None:
+        self._process = process
+        self._phones = phones
+
+    async def link(self) -> Took:
+        async with asyncio.timeout(WAIT_S):
+            cpu = [exact_cpu_s(self._process.pid)]
+            self._name, link = self._process.start()
+            text, took_ms = await link.code
+            cpu += [exact_cpu_s(self._process.pid)] * 2
+            scanned = await self._phones.scan(text)
+            connected = await link.opened
+            cpu.append(exact_cpu_s(self._process.pid))
+        return _took(took_ms / 1000, connected - scanned, cpu)
+
+    async def clear(self) -> None:
         await asyncio.sleep(REST_S)
-        process.close(name)
+        self._process.close(self._name)
         await asyncio.sleep(REST_S)
-    return took_ms, (connected - scanned) * 1000
+
+
+def _took(qr_s: float, connected_s: float, cpu_s: list[float]) -> Took:
+    before, coded, scanning, connected = cpu_s
+    return Took(qr_s * 1000, connected_s * 1000, (coded - before) * 1000, (connected - scanning) * 1000)
 
 
 async def _where(

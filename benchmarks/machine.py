@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,8 +16,7 @@ _LOOK_S = 0.5
 _QUIET = 0.3
 """Cores that others may keep busy in what counts as a quiet moment."""
 
-_PAUSE_S = 0.3
-"""Before a measurement that was disturbed is made again."""
+_GLANCE_S = 0.25
 
 _T = TypeVar("_T")
 
@@ -44,27 +44,41 @@ async def quiet(patience_s: float) -> Load:
 
 
 class Patience:
-    """Makes measurements again while other programs disturb them, for so many seconds in all; afterwards takes them as
-    they come. What was measured plays no part in that, only what others used of the machine meanwhile."""
+    """Waits for quiet moments to measure in, and measures again what other programs disturbed, for so many seconds in
+    all; afterwards takes what comes. What was measured plays no part in that, only what others used of the machine."""
 
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
         self.repeated = 0
         self.accepted = 0
 
-    async def quietly(self, measure: Callable[[], Awaitable[_T]]) -> _T:
-        """What `measure` returns, of the first time that nobody disturbed it."""
+    async def quietly(
+        self, measure: Callable[[], Awaitable[_T]], clear: Callable[[], Awaitable[None]] | None = None
+    ) -> _T:
+        """What `measure` returns, of the first time that nobody disturbed it. `clear` is called after each time: what
+        happens during it disturbs nothing."""
         while True:
-            began, others = time.monotonic(), _busy_s() - _own_s()
-            measured = await measure()
-            used = _busy_s() - _own_s() - others
-            if used <= _QUIET * (time.monotonic() - began):
+            measured, quiet = await self._watched(measure)
+            if clear is not None:
+                await clear()
+            if quiet:
                 return measured
-            if time.monotonic() >= self._deadline:
+            if self._over:
                 self.accepted += 1
                 return measured
             self.repeated += 1
-            await asyncio.sleep(_PAUSE_S)
+            while not (self._over or (await self._watched(partial(asyncio.sleep, _GLANCE_S)))[1]):
+                pass
+
+    @property
+    def _over(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    async def _watched(self, work: Callable[[], Awaitable[_T]]) -> tuple[_T, bool]:
+        """What `work` returns, and whether others left the machine alone meanwhile."""
+        began, others = time.monotonic(), _busy_s() - _own_s()
+        result = await work()
+        return result, _busy_s() - _own_s() - others <= _QUIET * (time.monotonic() - began)
 
 
 def facts(node: str, redis: str) -> dict[str, str]:
@@ -93,6 +107,12 @@ def children(pid: int) -> list[int]:
     return [int(child) for listing in listings for child in listing.read_text().split()]
 
 
+def exact_cpu_s(pid: int) -> float:
+    """Seconds of CPU that the running threads of a process have used, to the microsecond."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
 def cpu_s(pid: int) -> float:
     """Seconds of CPU that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -112,12 +132,7 @@ def _own_s() -> float:
     own = [os.getpid()]
     for pid in own:
         own += children(pid)
-    return sum(_exact_cpu_s(pid) for pid in own)
-
-
-def _exact_cpu_s(pid: int) -> float:
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+    return sum(exact_cpu_s(pid) for pid in own)
 
 
 def _busy_s() -> float:

@@ -5,15 +5,12 @@ import time
 from collections.abc import Awaitable, Callable
 from itertools import count
 
-from benchmarks.machine import Patience
 from benchmarks.report import Section
 from benchmarks.rig import WAIT_S, Alone, Phones, Rig, Service
 
 AT_ONCE = 50
 REST_S = 2.0
 """After a herd: its sockets are still being closed."""
-
-PATIENCE_S = 45.0
 
 _herds = count(1)
 
@@ -30,7 +27,7 @@ async def measure(rig: Rig, section: Section) -> None:
     if not rig.quick:
         for herd in herds.values():
             await herd()  # the warm-up
-    patience = Patience(0 if rig.quick else PATIENCE_S)
+    patience = rig.patience()
     for _ in range(rig.rounds(3)):
         for name, herd in herds.items():
             waits, all_connected = await patience.quietly(herd)

@@ -12,7 +12,6 @@ from benchmarks.rig import Rig
 SESSION = "reads"
 CONNECTIONS = 16
 BURST_S = 2.0
-PATIENCE_S = 60.0
 SERVICE_CORE, OTHERS_CORE = 0, 1
 
 READ_MS = 1.0
@@ -26,7 +25,7 @@ async def measure(rig: Rig, section: Section) -> None:
     rates: dict[str, list[float]] = {path: [] for path in paths}
     latencies: dict[str, list[float]] = {path: [] for path in paths}
     seconds = 0.5 if rig.quick else BURST_S
-    patience = machine.Patience(0 if rig.quick else PATIENCE_S)
+    patience = rig.patience()
     machine.pin(rig.service.pid, SERVICE_CORE)
     machine.pin(rig.redis.process.pid, OTHERS_CORE)
     try:

@@ -17,8 +17,6 @@ WARM_UP = 3
 REST_S = 0.25
 """For what a client still writes after its login."""
 
-PATIENCE_S = 60.0
-
 RESET_MS = 10.0
 SAME = 1.25
 """Taken for no difference: a search through those keys would make it hundreds."""
@@ -33,7 +31,7 @@ async def measure(rig: Rig, section: Section) -> None:
         others = 10_000 if rig.quick else OTHERS
         await asyncio.to_thread(fill, crowded, others)
         async with rig.another_service(crowded) as beside:
-            patience = Patience(0 if rig.quick else PATIENCE_S)
+            patience = rig.patience()
             small, large = await _measure(rig, rig.service, beside, patience)
     alone = section.add("in a database of its own", small)
     crowd = section.add(f"beside {others:,} other keys", large)

@@ -221,6 +221,7 @@ class Rig:
     fast: Alone
     """Baileys with the bridge's faster cryptography."""
     quick: bool
+    patience_s: float
 
     @property
     def simulator(self) -> Simulator:
@@ -238,13 +239,17 @@ class Rig:
             await self.phones.scan(code["text"])
             await events.until("connected")
 
+    def patience(self) -> machine.Patience:
+        """For one benchmark."""
+        return machine.Patience(0 if self.quick else self.patience_s)
+
     def rounds(self, full: int) -> int:
         """How often to repeat: `full`, or just enough to see that it works."""
         return 1 if self.quick else full
 
 
 @asynccontextmanager
-async def rig(*, quick: bool) -> AsyncIterator[Rig]:
+async def rig(*, quick: bool, patience_s: float) -> AsyncIterator[Rig]:
     """Start it all; everything is ended at the end."""
     with redis_server() as redis:
         async with (
@@ -253,4 +258,4 @@ async def rig(*, quick: bool) -> AsyncIterator[Rig]:
             alone(simulator, bridge_curve=False) as plain,
             alone(simulator, bridge_curve=True) as fast,
         ):
-            yield Rig(Phones(simulator), redis, running, plain, fast, quick)
+            yield Rig(Phones(simulator), redis, running, plain, fast, quick, patience_s)
